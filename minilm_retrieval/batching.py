@@ -1,0 +1,89 @@
+"""Length-sorted batches under a token budget, in few shapes.
+
+Sorting by length keeps padding low; a budget in tokens, not texts, keeps memory flat whatever the lengths; and lengths
+and batch sizes come from a small set, because every new input shape costs an engine memory that it keeps.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from minilm_retrieval.tokenizer import IntArray
+
+_MIN_BUDGET = 256
+_BATCH_SIZES = sorted({1, 2, 3} | {base << shift for base in (4, 5, 6, 7) for shift in range(13)})
+_LENGTHS = list(chain(range(2, 32, 2), range(32, 64, 4), range(64, 128, 8), range(128, 513, 16)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids of several texts, padded to one length.
+
+    Attributes:
+        positions: For each of the first rows, the position of its text in the call; further rows are filling.
+        input_ids: Shape ``(rows, length)``, int32, zero where padded.
+        attention_mask: Same shape, int32, 1 for a token and 0 for padding.
+    """
+
+    positions: tuple[int, ...]
+    input_ids: IntArray
+    attention_mask: IntArray
+
+
+def make_batches(
+    sequences: Sequence[IntArray], token_budget: int, workers: int = 1, max_length: int = 512
+) -> Iterator[Batch]:
+    """Group token sequences into padded batches, longest first.
+
+    Args:
+        sequences: Token ids, special tokens included.
+        token_budget: Most tokens in a batch, padding included; a single longer text still forms a batch.
+        workers: How many batches run at the same time. Work that fits few batches is divided evenly among them.
+        max_length: The longest sequence there can be; lengths are rounded up to a bucket, at most to this.
+    """
+    order = sorted(range(len(sequences)), key=lambda position: -len(sequences[position]))
+    budget = _even_budget(sum(map(len, sequences)), token_budget, workers)
+    start = 0
+    while start < len(order):
+        length = bucket_length(len(sequences[order[start]]), max_length)
+        fitting = max(1, budget // length)
+        size = _BATCH_SIZES[bisect_right(_BATCH_SIZES, fitting) - 1]
+        positions = order[start : start + size]
+        start += size
+        yield _padded(sequences, positions, length)
+
+
+def bucket_length(length: int, max_length: int = 512) -> int:
+    """Round a length up to the next bucket: steps of 2 below 32, 4 below 64, 8 below 128, then 16.
+
+    >>> [bucket_length(n) for n in (7, 33, 100, 256)]
+    [8, 36, 104, 256]
+    """
+    if length > _LENGTHS[-1]:
+        return max_length
+    return max(length, min(_LENGTHS[bisect_left(_LENGTHS, length)], max_length))
+
+
+def _even_budget(total: int, token_budget: int, workers: int) -> int:
+    """Shrink the budget so that little work is still shared by all workers, but not into tiny batches."""
+    if total >= token_budget * workers * 8:
+        return token_budget
+    rounds = -(-total // (token_budget * workers))
+    return min(token_budget, max(_MIN_BUDGET, -(-total // max(1, rounds * workers))))
+
+
+def _padded(sequences: Sequence[IntArray], positions: Sequence[int], length: int) -> Batch:
+    rows = _BATCH_SIZES[bisect_left(_BATCH_SIZES, len(positions))]
+    input_ids = np.zeros((rows, length), dtype=np.int32)
+    attention_mask = np.zeros((rows, length), dtype=np.int32)
+    attention_mask[len(positions) :, 0] = 1
+    for row, position in enumerate(positions):
+        sequence = sequences[position]
+        input_ids[row, : len(sequence)] = sequence
+        attention_mask[row, : len(sequence)] = 1
+    return Batch(tuple(positions), input_ids, attention_mask)

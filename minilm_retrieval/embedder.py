@@ -1,0 +1,353 @@
+"""The one public way from text to vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import overload
+
+import numpy as np
+
+from minilm_retrieval.batching import Batch, make_batches
+from minilm_retrieval.cpu import thread_budget
+from minilm_retrieval.engines import EngineKey, close_engine, get_engine
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
+from minilm_retrieval.model import Model, load_model
+from minilm_retrieval.model_files import is_standard_name
+from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.tokenizer import Tokens, check_texts
+from minilm_retrieval.truncation import TruncationLog
+
+BACKENDS = ("auto", "openvino", "torch")
+PRECISIONS = ("float32",)
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+# Sorting by length needs many texts, and bounded memory few: a quarter of a million characters is some 250 batches.
+_CHUNK_TEXTS = 8192
+_CHUNK_CHARACTERS = 262_144
+_CPU_TOKENS = 1024
+_GPU_TOKENS = 32_768
+
+
+class MiniLMEmbedder:
+    """Embeds texts with all-MiniLM-L6-v2: at most 256 tokens, mean pooling, unit length, 384 float32 numbers.
+
+    Nothing is loaded until a vector or a fact about the model is asked for. Embedders with the same options share one
+    engine in a process; an embedder may be used by many threads at once, and after ``fork``.
+
+    Args:
+        model: ``None`` for all-MiniLM-L6-v2; a directory; or a hub id of the same architecture.
+        backend: ``"openvino"``, ``"torch"``, or ``"auto"``: OpenVINO on the processor, torch when ``device`` is a GPU.
+        precision: ``"float32"``.
+        device: ``None`` or ``"cpu"`` for the processor, ``"cuda"``, ``"cuda:N"`` or ``"mps"``. With
+            ``backend="torch"``, ``None`` takes a GPU if there is one.
+        threads: Threads to run on the processor; ``None`` finds out, see :func:`minilm_retrieval.cpu.thread_budget`.
+        max_seq_length: Most tokens of a text that are read, [CLS] and [SEP] included; ``None`` for the model's own
+            length, which is 256 for all-MiniLM-L6-v2.
+        normalize: Give vectors unit length, so that a dot product is the cosine similarity.
+        on_truncate: What to do with longer texts: ``"warn"`` once a call, ``"ignore"``, or ``"error"``.
+
+    Raises:
+        InvalidOptionError: An option is not one of those offered.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        backend: str = "auto",
+        precision: str = "float32",
+        device: str | None = None,
+        threads: int | None = None,
+        max_seq_length: int | None = None,
+        normalize: bool = True,
+        on_truncate: str = "warn",
+    ) -> None:
+        self.model_name = _absolute(model)
+        self.backend, self.device = _choose(backend, device)
+        self.precision = _one_of("precision", precision, PRECISIONS)
+        self.normalize = normalize
+        self._truncation = TruncationLog.checked(on_truncate)
+        self._requested_length = _length(max_seq_length)
+        self._requested_threads = None if threads is None else thread_budget(threads).threads
+        self._closed = False
+
+    @overload
+    def encode(self, texts: str, show_progress: bool = False) -> FloatArray: ...
+
+    @overload
+    def encode(self, texts: Sequence[str], show_progress: bool = False) -> FloatArray: ...
+
+    def encode(self, texts: str | Sequence[str], show_progress: bool = False) -> FloatArray:
+        """Embed a text or a sequence of texts.
+
+        Args:
+            texts: One text, or a sequence of texts; identical texts are computed once.
+            show_progress: Show a progress bar on standard error.
+
+        Returns:
+            Float32, C-contiguous: shape ``(384,)`` for one text, ``(n, 384)`` for n texts, ``(0, 384)`` for none.
+
+        Raises:
+            InvalidTextError: Something is not a string; the message names its position and type.
+            TextTooLongError: A text is too long and ``on_truncate="error"``.
+            ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The model cannot be loaded.
+            EngineError: The engine failed, or this embedder was closed.
+        """
+        if isinstance(texts, str):
+            return np.ascontiguousarray(self._encode([texts], show_progress)[0])
+        return self._encode(check_texts(texts), show_progress)
+
+    async def aencode(self, texts: str | Sequence[str]) -> FloatArray:
+        """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(self.encode, texts)
+
+    def encode_stream(self, texts: Iterable[str]) -> Iterator[tuple[list[str], FloatArray]]:
+        """Embed any number of texts in bounded memory.
+
+        Args:
+            texts: Any iterable; it is read one chunk ahead of what is yielded.
+
+        Yields:
+            ``(texts, vectors)`` chunks in order: n texts and an array of shape ``(n, 384)``. Over-long texts are
+            reported once, when the stream ends.
+
+        Raises:
+            As :meth:`encode`; positions in messages count from the start of the stream.
+        """
+        if isinstance(texts, (str, bytes)):
+            raise InvalidTextError(f"Expected an iterable of texts, got one {type(texts).__name__}. Use encode(text).")
+        log = self._truncation.new()
+        for chunk in self._run(_chunks(texts), log):
+            yield chunk.texts, chunk.vectors()
+        log.report(self.max_seq_length)
+
+    def count_tokens(self, texts: str | Sequence[str]) -> list[int]:
+        """Count each text's tokens before truncation, special tokens included; for one text, a list of one number."""
+        listed = [texts] if isinstance(texts, str) else check_texts(texts)
+        return [self._model.tokenizer.count(text) for text in listed]
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has: 384 for all-MiniLM-L6-v2."""
+        return self._model.config.hidden_size
+
+    @property
+    def max_seq_length(self) -> int:
+        """Most tokens of a text that are read, special tokens included."""
+        if self._requested_length is None:
+            return self._model.config.max_seq_length
+        if self._requested_length > self._model.config.max_positions:
+            raise InvalidOptionError(
+                f"max_seq_length={self._requested_length} is more than the {self._model.config.max_positions} positions "
+                f"of {self._model.files.name}."
+            )
+        return self._requested_length
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of weights, tokenizer, pooling, normalisation and length; not of engine or precision."""
+        return self._model.fingerprint(self.max_seq_length, self.normalize)
+
+    @property
+    def threads(self) -> int:
+        """Threads that the engine uses on the processor."""
+        return thread_budget(self._requested_threads).threads
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether this was asked for as all-MiniLM-L6-v2 by name, with no directory or other model; loads nothing."""
+        return is_standard_name(self.model_name)
+
+    def model_origin(self) -> str:
+        """Say where the model's files were found."""
+        return self._model.files.origin
+
+    def warmup(self) -> None:
+        """Load and compile everything now, so that the first real call does not wait for it."""
+        self.encode("warm up")
+        long = "warm up " * self.max_seq_length
+        log = TruncationLog.checked("ignore")
+        for _ in self._run(iter([[f"{long}{number}" for number in range(2 * self.threads)]]), log):
+            pass
+
+    def close(self) -> None:
+        """Let go of the engine; its memory is freed if no other embedder uses it. Further calls are an error."""
+        self._closed = True
+        close_engine(self._engine_key, self)
+
+    def __enter__(self) -> MiniLMEmbedder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        model = self.model_name or "all-MiniLM-L6-v2"
+        return f"MiniLMEmbedder({model!r}, backend={self.backend!r}, precision={self.precision!r})"
+
+    @property
+    def _model(self) -> Model:
+        return load_model(self.model_name)
+
+    @property
+    def _engine_key(self) -> EngineKey:
+        threads = self.threads if self.backend == "openvino" else self._requested_threads
+        return EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)
+
+    def _encode(self, texts: list[str], show_progress: bool) -> FloatArray:
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        log = self._truncation.new()
+        positions: dict[str, list[int]] = {}
+        for position, text in enumerate(texts):
+            positions.setdefault(text, []).append(position)
+        where = list(positions.values())
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        with progress_bar("Embedding", len(texts), show_progress) as advance:
+            for chunk in self._run(_chunks(positions), log, where.__getitem__):
+                for row, vector in enumerate(chunk.vectors(), chunk.position):
+                    vectors[where[row]] = vector
+                advance(sum(len(where[chunk.position + row]) for row in range(len(chunk.texts))))
+        log.report(self.max_seq_length)
+        return vectors
+
+    def _run(
+        self, chunks: Iterator[list[str]], log: TruncationLog, where: Callable[[int], list[int]] = lambda row: [row]
+    ) -> Iterator[_Chunk]:
+        """Tokenise, batch and embed; the next chunk is tokenised while the last batches of this one still run.
+
+        ``where`` gives the positions in the caller's texts at which the nth text of the chunks stands.
+        """
+        if self._closed:
+            raise EngineError("This embedder was closed. Make a new one.")
+        tokenizer, max_length = self._model.tokenizer, self.max_seq_length
+        engine = get_engine(self._engine_key, self)
+        budget = _CPU_TOKENS if self.backend == "openvino" or self.device == "cpu" else _GPU_TOKENS
+        workers = self.threads if self.backend == "openvino" else 1
+        open_chunks: deque[_Chunk] = deque()
+        running: deque[tuple[_Chunk, Batch]] = deque()
+
+        def batches() -> Iterator[Batch]:
+            position = 0
+            for texts in chunks:
+                distinct = list(dict.fromkeys(check_texts(texts, position)))
+                tokens = [tokenizer.tokenize(text, max_length) for text in distinct]
+                rows = np.empty((len(distinct), self.dimension), dtype=np.float32)
+                chunk = _Chunk(texts, distinct, position, where, rows)
+                chunk.note_truncation(tokens, log, max_length)
+                position += len(texts)
+                open_chunks.append(chunk)
+                for batch in make_batches([token.ids for token in tokens], budget, workers, max_length):
+                    running.append((chunk, batch))
+                    yield batch
+
+        for vectors in engine.embed(batches()):
+            chunk, batch = running.popleft()
+            chunk.put(batch, vectors)
+            while open_chunks and open_chunks[0].complete:
+                yield open_chunks.popleft()
+
+
+@dataclass
+class _Chunk:
+    """Texts that are embedded together, and the rows that are finished."""
+
+    texts: list[str]
+    distinct: list[str]
+    position: int
+    where: Callable[[int], list[int]]
+    rows: FloatArray
+    finished: int = field(default=0)
+
+    @property
+    def complete(self) -> bool:
+        return self.finished == len(self.distinct)
+
+    def note_truncation(self, tokens: list[Tokens], log: TruncationLog, max_length: int) -> None:
+        lengths = {
+            text: token.untruncated_length
+            for text, token in zip(self.distinct, tokens, strict=True)
+            if token.truncated
+        }
+        if not lengths:
+            return
+        for row, text in enumerate(self.texts):
+            if text in lengths:
+                log.add(self.where(self.position + row), lengths[text])
+        log.check(max_length)
+
+    def put(self, batch: Batch, vectors: FloatArray) -> None:
+        positions = list(batch.positions)
+        kept = vectors[: len(positions)]
+        finite = np.isfinite(kept).all(axis=1)
+        if not finite.all():
+            text = self.distinct[positions[int(np.argmin(finite))]]
+            position = self.where(self.position + self.texts.index(text))[0]
+            raise EngineError(
+                f"The engine gave a vector that is not finite for the text at position {position}: {text[:60]!r}."
+            )
+        self.rows[positions] = kept
+        self.finished += len(positions)
+
+    def vectors(self) -> FloatArray:
+        """Return one row a text, in the order of the texts."""
+        if len(self.distinct) == len(self.texts):
+            return self.rows
+        row = {text: number for number, text in enumerate(self.distinct)}
+        return self.rows[[row[text] for text in self.texts]]
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text) if isinstance(text, str) else 0
+        if len(chunk) >= _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _absolute(model: str | os.PathLike[str] | None) -> str | None:
+    """Return a directory as an absolute path, so that the embedder means the same after ``chdir``."""
+    if model is None or is_standard_name(model):
+        return None
+    path = os.fspath(model)
+    return str(Path(path).resolve()) if Path(path).is_dir() else path
+
+
+def _choose(backend: str, device: str | None) -> tuple[str, str]:
+    _one_of("backend", backend, BACKENDS)
+    if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
+        raise InvalidOptionError(f"device={device!r} is not one of 'cpu', 'cuda', 'cuda:N', 'mps'.")
+    on_gpu = device not in (None, "cpu")
+    if backend == "torch" or (backend == "auto" and on_gpu):
+        return "torch", device or "auto"
+    if on_gpu:
+        raise InvalidOptionError(f"backend='openvino' runs on the processor; for device={device!r} use backend='torch'.")
+    return "openvino", "cpu"
+
+
+def _one_of(name: str, value: str, offered: Sequence[str]) -> str:
+    if value not in offered:
+        listed = ", ".join(repr(choice) for choice in offered)
+        raise InvalidOptionError(f"{name}={value!r} is not offered; expected one of {listed}.")
+    return value
+
+
+def _length(value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 3):
+        raise InvalidOptionError(f"max_seq_length must be a whole number of at least 3, got {value!r}.")
+    return value

@@ -1,0 +1,95 @@
+"""The process's engines: each compiled once, shared by all threads, and made anew in a forked child."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from dataclasses import dataclass
+
+from minilm_retrieval.engines.engine import Engine
+from minilm_retrieval.model import Model, load_model
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What makes two engines different.
+
+    Attributes:
+        model: A directory or hub id, ``None`` for all-MiniLM-L6-v2.
+        backend: ``"openvino"`` or ``"torch"``.
+        device: A torch device; ``"cpu"`` for OpenVINO.
+        threads: Threads to run; ``None`` leaves torch's own number.
+        normalize: Whether vectors get unit length.
+    """
+
+    model: str | None
+    backend: str
+    device: str
+    threads: int | None
+    normalize: bool
+
+
+class _Cache:
+    """Engines and the embedders that use them. A child of ``fork`` gets a new one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engines: dict[EngineKey, Engine] = {}
+        self.users: dict[EngineKey, weakref.WeakSet[object]] = {}
+
+
+_cache = _Cache()
+_left_by_parent: list[_Cache] = []
+
+
+def get_engine(key: EngineKey, user: object) -> Engine:
+    """Return the process's engine for this key, made on first use.
+
+    Args:
+        key: Which engine.
+        user: Who uses it, held weakly; see :func:`close_engine`.
+    """
+    cache = _cache
+    with cache.lock:
+        if key not in cache.engines:
+            cache.users.setdefault(key, weakref.WeakSet())
+            cache.engines[key] = _make(key, load_model(key.model))
+        cache.users[key].add(user)
+        return cache.engines[key]
+
+
+def close_engine(key: EngineKey, user: object) -> None:
+    """Let go of an engine; its memory is freed when no other live user is left."""
+    with _cache.lock:
+        users = _cache.users.get(key)
+        if users is None:
+            return
+        users.discard(user)
+        if not users:
+            _cache.engines.pop(key, None)
+            _cache.users.pop(key, None)
+
+
+def _make(key: EngineKey, model: Model) -> Engine:
+    if key.backend == "torch":
+        from minilm_retrieval.engines.torch import TorchEngine
+
+        return TorchEngine(model, key.device, key.threads, key.normalize)
+    from minilm_retrieval.engines.openvino import OpenVINOEngine
+
+    return OpenVINOEngine(model, key.threads or 1, key.normalize)
+
+
+def _reset_after_fork() -> None:
+    """Forget the parent's engines: their threads do not exist in the child.
+
+    They are kept unreachable rather than freed, since freeing one would wait for those threads.
+    """
+    global _cache
+    _left_by_parent.append(_cache)
+    _cache = _Cache()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

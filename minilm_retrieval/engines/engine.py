@@ -1,0 +1,31 @@
+"""What an engine is: one method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from minilm_retrieval.batching import Batch
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Runs the encoder, pooling and normalisation. Safe to call from many threads at once."""
+
+    def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+        """Yield the vectors of each batch, in the batches' order.
+
+        Args:
+            batches: Taken one by one as there is room, so that memory stays bounded however many there are.
+
+        Yields:
+            Shape ``(rows, dimension)``, float32, one array a batch.
+
+        Raises:
+            EngineError: The runtime failed.
+        """
+        ...

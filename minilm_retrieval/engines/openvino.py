@@ -1,0 +1,134 @@
+"""The default engine: OpenVINO on the processor.
+
+One graph, compiled twice at most: for latency (one stream with all threads, for a call that is a single batch) and for
+throughput (as many streams as threads, so that batches run side by side). Each is compiled when first needed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from minilm_retrieval.batching import Batch
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.openvino_graph import build_graph
+from minilm_retrieval.errors import EngineError
+from minilm_retrieval.model import Model
+
+# Executors kept per stream for shapes already seen; the default of several thousand lets memory grow without end.
+_SHAPES_KEPT = 64
+
+
+class OpenVINOEngine:
+    """Runs a model with OpenVINO in float32.
+
+    Args:
+        model: The loaded model.
+        threads: How many threads to use.
+        normalize: Whether vectors get unit length.
+    """
+
+    def __init__(self, model: Model, threads: int, normalize: bool) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._core = ov.Core()
+        self._graph = build_graph(model.config, model.weights(), normalize)
+
+    def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+        """See :class:`minilm_retrieval.engines.engine.Engine`."""
+        remaining = iter(batches)
+        first = list(_take(remaining, 2))
+        if len(first) < 2:
+            requests = self._latency
+        else:
+            requests = self._throughput
+        yield from requests.run(chain(first, remaining))
+
+    @property
+    def _latency(self) -> _Requests:
+        with self._lock:
+            return self._compiled_for_latency
+
+    @property
+    def _throughput(self) -> _Requests:
+        with self._lock:
+            return self._compiled_for_throughput if self._threads > 1 else self._compiled_for_latency
+
+    @cached_property
+    def _compiled_for_latency(self) -> _Requests:
+        return self._compile(streams=1)
+
+    @cached_property
+    def _compiled_for_throughput(self) -> _Requests:
+        return self._compile(streams=self._threads)
+
+    def _compile(self, streams: int) -> _Requests:
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": str(self._threads),
+            "CPU_RUNTIME_CACHE_CAPACITY": str(_SHAPES_KEPT),
+        }
+        try:
+            return _Requests(self._core.compile_model(self._graph, "CPU", options), streams)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO could not compile the model: {error}") from error
+
+
+class _Requests:
+    """The inference requests of one compiled model, shared by all threads of the process.
+
+    A thread waits for a free request only while it holds none; otherwise it finishes its own oldest one first. So
+    threads that share few requests cannot wait for each other in a circle.
+    """
+
+    def __init__(self, compiled: ov.CompiledModel, count: int) -> None:
+        self._free: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
+        for _ in range(count):
+            self._free.put(compiled.create_infer_request())
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+        running: deque[tuple[ov.InferRequest, Batch]] = deque()
+        try:
+            for batch in batches:
+                request = self._acquire(wait=not running)
+                while request is None:
+                    yield self._finish(running)
+                    request = self._acquire(wait=not running)
+                running.append((request, batch))
+                request.start_async([batch.input_ids, batch.attention_mask], share_inputs=True)
+            while running:
+                yield self._finish(running)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed: {error}") from error
+        finally:
+            for request, _ in running:
+                request.wait()
+                self._free.put(request)
+
+    def _acquire(self, wait: bool) -> ov.InferRequest | None:
+        try:
+            return self._free.get(block=wait)
+        except queue.Empty:
+            return None
+
+    def _finish(self, running: deque[tuple[ov.InferRequest, Batch]]) -> FloatArray:
+        request, _ = running[0]
+        request.wait()
+        vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
+        running.popleft()
+        self._free.put(request)
+        return vectors
+
+
+def _take(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    for _, batch in zip(range(count), batches, strict=False):
+        yield batch

@@ -1,0 +1,127 @@
+"""The BERT encoder with pooling and normalisation, written out as an OpenVINO graph over plain weight arrays.
+
+Source of the formulas: Devlin et al. 2019, BERT; Vaswani et al. 2017, Attention Is All You Need; mean pooling over the
+attention mask and L2 normalisation as in Reimers and Gurevych 2019, Sentence-BERT.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset15 as ops
+
+from minilm_retrieval.model import Weights
+from minilm_retrieval.model_config import ModelConfig
+
+Node = Any  # OpenVINO's operations return untyped nodes.
+
+_MASKED = np.float32(np.finfo(np.float32).min)
+
+
+def build_graph(config: ModelConfig, weights: Weights, normalize: bool) -> ov.Model:
+    """Build the graph.
+
+    Args:
+        config: The architecture.
+        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32.
+        normalize: Divide each vector by its Euclidean length.
+
+    Returns:
+        A model with the inputs ``input_ids`` and ``attention_mask``, shape ``(rows, length)`` int32, and one output of
+        shape ``(rows, hidden_size)`` float32.
+    """
+    return _GraphBuilder(config, weights).build(normalize)
+
+
+class _GraphBuilder:
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.config = config
+        self.weights = weights
+        size = config.hidden_size // config.heads
+        self.split_heads = _integers(0, 0, config.heads, size)
+        self.merge_heads = _integers(0, 0, config.hidden_size)
+        self.swap = _integers(0, 2, 1, 3)
+        self.scale = np.float32(1.0 / math.sqrt(size))
+
+    def build(self, normalize: bool) -> ov.Model:
+        input_ids = ops.parameter([-1, -1], np.int32, name="input_ids")
+        attention_mask = ops.parameter([-1, -1], np.int32, name="attention_mask")
+        present = ops.convert(attention_mask, np.float32)
+        absent = ops.subtract(_constant(np.float32(1.0)), present)
+        bias = ops.unsqueeze(ops.multiply(absent, _constant(_MASKED)), _integers(1, 2))
+
+        hidden = self.embeddings(input_ids)
+        for layer in range(self.config.layers):
+            hidden = self.block(hidden, bias, f"encoder.layer.{layer}.")
+        vector = _mean(hidden, present) if self.config.pooling == "mean" else _first(hidden)
+        if normalize:
+            vector = ops.normalize_l2(vector, _integers(1), 1e-12, "max")
+        return ov.Model([vector], [input_ids, attention_mask], "sentence_encoder")
+
+    def embeddings(self, input_ids: Node) -> Node:
+        """Sum the embeddings of word, position and token type 0, and normalise."""
+        weights = self.weights
+        words = ops.gather(self.constant("embeddings.word_embeddings.weight"), input_ids, _integer(0))
+        token_type = weights["embeddings.token_type_embeddings.weight"][0]
+        table = _constant(weights["embeddings.position_embeddings.weight"] + token_type)
+        length = ops.gather(ops.shape_of(input_ids), _integers(1), _integer(0))
+        positions = ops.slice(table, _integers(0), length, _integers(1), _integers(0))
+        return self.layer_norm(ops.add(words, positions), "embeddings.LayerNorm")
+
+    def block(self, hidden: Node, bias: Node, name: str) -> Node:
+        """One transformer block: self-attention and feed-forward, each added to its input and normalised."""
+        attended = self.linear(self.attention(hidden, bias, f"{name}attention.self."), f"{name}attention.output.dense")
+        hidden = self.layer_norm(ops.add(attended, hidden), f"{name}attention.output.LayerNorm")
+        inner = self.activation(self.linear(hidden, f"{name}intermediate.dense"))
+        return self.layer_norm(ops.add(self.linear(inner, f"{name}output.dense"), hidden), f"{name}output.LayerNorm")
+
+    def attention(self, hidden: Node, bias: Node, name: str) -> Node:
+        """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head."""
+        query, key, value = (self.heads(self.linear(hidden, f"{name}{part}")) for part in ("query", "key", "value"))
+        logits = ops.add(ops.matmul(ops.multiply(query, _constant(self.scale)), key, False, True), bias)
+        context = ops.matmul(ops.softmax(logits, 3), value, False, False)
+        return ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True)
+
+    def heads(self, tensor: Node) -> Node:
+        return ops.transpose(ops.reshape(tensor, self.split_heads, True), self.swap)
+
+    def activation(self, tensor: Node) -> Node:
+        if self.config.activation == "relu":
+            return ops.relu(tensor)
+        return ops.gelu(tensor, "TANH" if self.config.activation == "gelu_tanh" else "ERF")
+
+    def linear(self, tensor: Node, name: str) -> Node:
+        return ops.add(ops.matmul(tensor, self.constant(f"{name}.weight"), False, True), self.constant(f"{name}.bias"))
+
+    def layer_norm(self, tensor: Node, name: str) -> Node:
+        centred = ops.mvn(tensor, _integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
+        return ops.add(ops.multiply(centred, self.constant(f"{name}.weight")), self.constant(f"{name}.bias"))
+
+    def constant(self, name: str) -> Node:
+        return _constant(self.weights[name])
+
+
+def _mean(hidden: Node, present: Node) -> Node:
+    """Mean over the positions that hold a token."""
+    mask = ops.unsqueeze(present, _integers(2))
+    total = ops.reduce_sum(ops.multiply(hidden, mask), _integers(1))
+    return ops.divide(total, ops.reduce_sum(mask, _integers(1)))
+
+
+def _first(hidden: Node) -> Node:
+    return ops.gather(hidden, _integer(0), _integer(1))
+
+
+def _constant(value: Any) -> Node:
+    return ops.constant(np.asarray(value, order="C"))
+
+
+def _integer(value: int) -> Node:
+    return _constant(np.int64(value))
+
+
+def _integers(*values: int) -> Node:
+    return _constant(np.array(values, dtype=np.int64))

@@ -1,0 +1,75 @@
+"""Every error this library raises on purpose.
+
+All derive from :class:`MiniLMError`, and each also derives from the builtin exception that fits, so that
+``except ValueError`` keeps working for callers who do not know this module.
+"""
+
+from __future__ import annotations
+
+
+class MiniLMError(Exception):
+    """Base of all errors of this library."""
+
+
+class InvalidTextError(MiniLMError, TypeError):
+    """Something other than text was given where text is needed; the message names position and type."""
+
+
+class InvalidOptionError(MiniLMError, ValueError):
+    """An argument or option has a value outside what is offered; the message lists what is."""
+
+
+class TextTooLongError(MiniLMError, ValueError):
+    """A text exceeds the model's length and ``on_truncate="error"`` forbids cutting it."""
+
+
+class TruncationWarning(UserWarning):
+    """Some texts of a call were longer than the model's length, and only their beginnings were embedded."""
+
+
+class ModelNotFoundError(MiniLMError, FileNotFoundError):
+    """The model's files are nowhere on this machine and could not be downloaded."""
+
+
+class ModelIntegrityError(MiniLMError, ValueError):
+    """A model file is truncated or is not the published one; it was not loaded."""
+
+
+class UnsupportedModelError(MiniLMError, ValueError):
+    """The files describe a model that this library cannot run faithfully."""
+
+
+class EngineError(MiniLMError, RuntimeError):
+    """An engine failed, or gave something that is not a vector."""
+
+
+class MissingExtraError(MiniLMError, ImportError):
+    """An optional dependency is not installed; the message gives the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is needed for this and is not installed. "
+            f'Install it with: pip install "minilm-retrieval[{extra}]"'
+        )
+        self.package = package
+        self.extra = extra
+
+
+class CollectionNotFoundError(MiniLMError, LookupError):
+    """No collection of that name exists in the store."""
+
+
+class CollectionMismatchError(MiniLMError, ValueError):
+    """The collection's vectors cannot be compared with this embedder's."""
+
+
+class StoreError(MiniLMError, OSError):
+    """The store cannot be opened or reached."""
+
+
+class InvalidFilterError(MiniLMError, ValueError):
+    """The store refused a ``where`` or ``where_document`` filter."""
+
+
+class DocumentError(MiniLMError, ValueError):
+    """A document cannot be read or indexed as it is; the message says which one and why."""

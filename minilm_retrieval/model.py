@@ -1,0 +1,210 @@
+"""A loaded model: its configuration, tokenizer, weights and fingerprint.
+
+Models are loaded once a process. Weights are read when an engine asks for them and are not kept here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
+from minilm_retrieval.model_config import ModelConfig, read_config
+from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
+from minilm_retrieval.tokenizer import Tokenizer
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+STANDARD_CONFIG = ModelConfig(
+    hidden_size=384,
+    layers=6,
+    heads=12,
+    intermediate_size=1536,
+    vocab_size=30522,
+    max_positions=512,
+    layer_norm_eps=1e-12,
+    activation="gelu",
+    pooling="mean",
+    max_seq_length=256,
+    lowercase=False,
+)
+STANDARD_WEIGHTS_DIGEST = "ed256719ce5c21937a1e401ef451c171e2a1419a304ea556ac693a9f9d070e19"
+STANDARD_TOKENIZER_DIGEST = "01d99a8c677107f848f166301d825a98d0a1df21660a23d3422ba53e328af3b7"
+
+_ARCHITECTURE = (
+    "hidden_size",
+    "layers",
+    "heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_positions",
+    "layer_norm_eps",
+    "activation",
+)
+
+
+class Model:
+    """One model directory, read and checked.
+
+    Raises:
+        ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
+        UnsupportedModelError: See :func:`minilm_retrieval.model_config.read_config`.
+    """
+
+    def __init__(self, files: ModelFiles) -> None:
+        self.files = files
+        self.config = read_config(files.directory)
+        self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
+        if files.standard_weights:
+            self._check_companions()
+
+    def weights(self) -> Weights:
+        """Read the encoder's weights as float32 arrays under their names in BERT, without a ``bert.`` prefix.
+
+        Raises:
+            ModelIntegrityError: The file is truncated or not a safetensors file.
+            UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
+        """
+        file = self.files.directory / WEIGHTS
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                stored = set(tensors.keys())
+                prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
+                return {
+                    name: _checked(tensors.get_tensor(prefix + name) if prefix + name in stored else None, shape, name)
+                    for name, shape in tensor_shapes(self.config).items()
+                }
+        except SafetensorError as error:
+            raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
+
+    def fingerprint(self, max_seq_length: int, normalize: bool) -> str:
+        """Return the hexadecimal digest of all that decides a vector, see :func:`fingerprint_of`."""
+        return fingerprint_of(
+            self._weights_digest, self.tokenizer.digest(), self.config, max_seq_length=max_seq_length, normalize=normalize
+        )
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        return STANDARD_WEIGHTS_DIGEST if self.files.standard_weights else weights_digest(self.weights())
+
+    def _check_companions(self) -> None:
+        directory = self.files.directory
+        remedy = f"The weights beside it are those of {STANDARD_MODEL}. Copy the model again."
+        if self.tokenizer.digest() != STANDARD_TOKENIZER_DIGEST:
+            raise ModelIntegrityError(f"{directory / TOKENIZER} is not the tokenizer of {STANDARD_MODEL}. {remedy}")
+        for name in _ARCHITECTURE:
+            found, expected = getattr(self.config, name), getattr(STANDARD_CONFIG, name)
+            if found != expected:
+                raise ModelIntegrityError(
+                    f"{directory / 'config.json'} gives {name} as {found!r}, expected {expected!r}. {remedy}"
+                )
+
+
+def fingerprint_of(
+    weights_digest: str, tokenizer_digest: str, config: ModelConfig, *, max_seq_length: int, normalize: bool
+) -> str:
+    """Combine what decides a vector into one hexadecimal digest; the engine and its precision are not part of it."""
+    deciding = {
+        "weights": weights_digest,
+        "tokenizer": tokenizer_digest,
+        "architecture": {name: getattr(config, name) for name in _ARCHITECTURE},
+        "lowercase": config.lowercase,
+        "pooling": config.pooling,
+        "max_seq_length": max_seq_length,
+        "normalize": normalize,
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def standard_fingerprint(max_seq_length: int = 256, normalize: bool = True) -> str:
+    """Return the fingerprint of all-MiniLM-L6-v2 without reading a file."""
+    return fingerprint_of(
+        STANDARD_WEIGHTS_DIGEST,
+        STANDARD_TOKENIZER_DIGEST,
+        STANDARD_CONFIG,
+        max_seq_length=max_seq_length,
+        normalize=normalize,
+    )
+
+
+def weights_digest(weights: Weights) -> str:
+    """Return the SHA-256 over names, shapes and float32 values, the same however the file was written."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name}{weights[name].shape}".encode())
+        digest.update(np.ascontiguousarray(weights[name]).data)
+    return digest.hexdigest()
+
+
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every tensor of the encoder."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (config.vocab_size, hidden),
+        "embeddings.position_embeddings.weight": (config.max_positions, hidden),
+        "embeddings.token_type_embeddings.weight": (0, hidden),
+        "embeddings.LayerNorm.weight": (hidden,),
+        "embeddings.LayerNorm.bias": (hidden,),
+    }
+    for layer in range(config.layers):
+        block = f"encoder.layer.{layer}."
+        matrices = {
+            "attention.self.query": (hidden, hidden),
+            "attention.self.key": (hidden, hidden),
+            "attention.self.value": (hidden, hidden),
+            "attention.output.dense": (hidden, hidden),
+            "intermediate.dense": (inner, hidden),
+            "output.dense": (hidden, inner),
+        }
+        for name, shape in matrices.items():
+            shapes[f"{block}{name}.weight"] = shape
+            shapes[f"{block}{name}.bias"] = shape[:1]
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes[f"{block}{name}.weight"] = (hidden,)
+            shapes[f"{block}{name}.bias"] = (hidden,)
+    return shapes
+
+
+def _checked(tensor: npt.NDArray[np.generic] | None, shape: tuple[int, ...], name: str) -> npt.NDArray[np.float32]:
+    if tensor is None:
+        raise UnsupportedModelError(f"The weights lack the tensor {name}, which the configuration asks for.")
+    # The number of token types is not in the configuration read here; only the first row is ever used.
+    matches = len(tensor.shape) == len(shape) and all(a in (0, b) for a, b in zip(shape, tensor.shape, strict=True))
+    if not matches or tensor.dtype not in (np.float32, np.float16):
+        raise UnsupportedModelError(
+            f"The tensor {name} has shape {tensor.shape} and type {tensor.dtype}; "
+            f"expected {shape} in float32 or float16, from the configuration."
+        )
+    return np.asarray(tensor, dtype=np.float32)
+
+
+_models: dict[tuple[str, str], Model] = {}
+_lock = threading.Lock()
+
+
+def load_model(model: str | os.PathLike[str] | None = None) -> Model:
+    """Find, verify and read a model, once a process; see :func:`minilm_retrieval.model_files.find_model`."""
+    name = "" if model is None else os.fspath(model)
+    key = (name, str(Path(name).resolve()) if name else "")
+    with _lock:
+        if key not in _models:
+            _models[key] = Model(find_model(model))
+        return _models[key]
+
+
+def _reset_after_fork() -> None:
+    """The lock may have been held by a thread that does not exist in the child."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

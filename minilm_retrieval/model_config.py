@@ -1,0 +1,146 @@
+"""What a model directory says about itself: architecture, pooling, length.
+
+A directory in the sentence-transformers layout is read exactly, or refused with the name of what this library cannot
+do faithfully. Nothing is assumed: a wrong pooling or activation gives vectors that look fine and find nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minilm_retrieval.errors import UnsupportedModelError
+
+_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+_POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything besides weights and vocabulary that decides a vector."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_positions: int
+    layer_norm_eps: float
+    activation: str
+    pooling: str
+    max_seq_length: int
+    lowercase: bool
+
+
+def read_config(directory: Path) -> ModelConfig:
+    """Read a sentence-transformers directory of the BERT architecture.
+
+    Args:
+        directory: Holds ``config.json``, ``modules.json`` and the pooling module's own ``config.json``.
+
+    Raises:
+        UnsupportedModelError: A file is missing or not JSON, or it names an architecture, module, activation, position
+            embedding, pooling or prompt that this library does not run.
+    """
+    config = _read_json(directory, "config.json")
+    transformer, pooling = _module_paths(directory)
+    settings = _optional_json(directory, f"{transformer}sentence_bert_config.json")
+    _require(config, "model_type", {"bert"}, directory, "is a model of type")
+    _require(config, "position_embedding_type", {None, "absolute"}, directory, "uses position embeddings of type")
+    _require(config, "hidden_act", set(_ACTIVATIONS), directory, "uses the activation")
+    _require(config, "is_decoder", {None, False}, directory, "sets is_decoder to")
+    _refuse_default_prompt(directory)
+    try:
+        max_positions = int(config["max_position_embeddings"])
+        return ModelConfig(
+            hidden_size=int(config["hidden_size"]),
+            layers=int(config["num_hidden_layers"]),
+            heads=int(config["num_attention_heads"]),
+            intermediate_size=int(config["intermediate_size"]),
+            vocab_size=int(config["vocab_size"]),
+            max_positions=max_positions,
+            layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+            activation=_ACTIVATIONS[config["hidden_act"]],
+            pooling=_pooling_mode(directory, pooling),
+            max_seq_length=_own_length(directory, settings, max_positions),
+            lowercase=bool(settings.get("do_lower_case", False)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UnsupportedModelError):
+            raise
+        raise UnsupportedModelError(f"{directory / 'config.json'} lacks a usable value: {error}") from error
+
+
+def _module_paths(directory: Path) -> tuple[str, str]:
+    """Return the relative paths of the transformer and pooling modules, having refused all others."""
+    modules = _read_json(directory, "modules.json")
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    if kinds not in (["Transformer", "Pooling", "Normalize"], ["Transformer", "Pooling"]):
+        raise UnsupportedModelError(
+            f"{directory / 'modules.json'} lists the modules {kinds}; "
+            "this library runs Transformer, Pooling and, optionally, Normalize, in that order."
+        )
+    transformer, pooling = (str(module.get("path", "")) for module in modules[:2])
+    if transformer:
+        raise UnsupportedModelError(
+            f"{directory / 'modules.json'} keeps its transformer in the folder {transformer!r}; "
+            "this library expects the weights beside modules.json."
+        )
+    return transformer, pooling
+
+
+def _pooling_mode(directory: Path, module: str) -> str:
+    file = f"{module}/config.json"
+    config = _read_json(directory, file)
+    mode = config.get("pooling_mode")
+    modes = [mode] if isinstance(mode, str) else list(mode or [])
+    modes += [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        raise UnsupportedModelError(f"{directory / file} asks for the pooling {modes}; this library offers mean or cls.")
+    return _POOLINGS[modes[0]]
+
+
+def _own_length(directory: Path, settings: dict[str, Any], max_positions: int) -> int:
+    """Return the model's own maximum length in tokens, found where sentence-transformers looks for it."""
+    length = settings.get("max_seq_length")
+    if length is None:
+        length = _optional_json(directory, "tokenizer_config.json").get("model_max_length")
+    return min(int(length), max_positions) if length is not None else max_positions
+
+
+def _refuse_default_prompt(directory: Path) -> None:
+    settings = _optional_json(directory, "config_sentence_transformers.json")
+    name = settings.get("default_prompt_name")
+    if name and (settings.get("prompts") or {}).get(name):
+        raise UnsupportedModelError(
+            f"{directory} puts the prompt {name!r} before every text (config_sentence_transformers.json); "
+            "this library embeds texts as they are."
+        )
+
+
+def _require(config: dict[str, Any], key: str, offered: set[Any], directory: Path, phrase: str) -> None:
+    value = config.get(key)
+    if value not in offered:
+        names = ", ".join(sorted(str(name) for name in offered if name is not None))
+        raise UnsupportedModelError(f"{directory} {phrase} {value!r} (config.json); this library runs: {names}.")
+
+
+def _read_json(directory: Path, name: str) -> Any:
+    try:
+        return json.loads((directory / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnsupportedModelError(
+            f"{directory} has no {name}. A model directory is one that sentence-transformers wrote "
+            "(SentenceTransformer.save_pretrained) or a copy of a model repository."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UnsupportedModelError(f"{directory / name} cannot be read as JSON: {error}") from error
+
+
+def _optional_json(directory: Path, name: str) -> dict[str, Any]:
+    if not (directory / name).exists():
+        return {}
+    content = _read_json(directory, name)
+    return content if isinstance(content, dict) else {}

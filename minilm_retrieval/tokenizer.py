@@ -1,0 +1,150 @@
+"""Text to token ids, through the Rust ``tokenizers`` library.
+
+The truncation and padding that a tokenizer file carries (128 in the published one, where the model's length is 256) are
+switched off; the cut is made here, so that every token of every text is counted first and no cut goes unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer as RustTokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as NormalizerSequence
+
+from minilm_retrieval.errors import InvalidTextError, ModelIntegrityError, UnsupportedModelError
+
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One text's token ids as the model sees them, and how many there were before the cut.
+
+    Attributes:
+        ids: Shape ``(n,)``, int32, special tokens included, at most the maximum length.
+        untruncated_length: Tokens of the whole text, special tokens included.
+    """
+
+    ids: IntArray
+    untruncated_length: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the text's end was cut off."""
+        return self.untruncated_length > len(self.ids)
+
+
+class Tokenizer:
+    """A model's own tokenizer, without the truncation and padding of its file.
+
+    Texts are tokenised one by one in the calling thread: the parallel mode of the library starts as many threads as
+    the machine has processors, whatever the process may use, and does not survive ``fork``.
+
+    Args:
+        file: A ``tokenizer.json``.
+        lowercase: Lowercase first, as ``do_lower_case`` of ``sentence_bert_config.json`` asks.
+
+    Raises:
+        ModelIntegrityError: The file is not a tokenizer.
+        UnsupportedModelError: It does not put exactly one special token before and one after a text.
+    """
+
+    def __init__(self, file: Path, lowercase: bool = False) -> None:
+        try:
+            content = file.read_text(encoding="utf-8")
+            tokenizer = RustTokenizer.from_str(content)
+        except Exception as error:
+            raise ModelIntegrityError(f"{file} is not a readable tokenizer: {error}. Copy the model again.") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if lowercase:
+            normalizers = [Lowercase()] + ([tokenizer.normalizer] if tokenizer.normalizer is not None else [])
+            tokenizer.normalizer = NormalizerSequence(normalizers)
+        specials = tokenizer.encode("").ids
+        if len(specials) != 2:
+            raise UnsupportedModelError(
+                f"{file} adds {len(specials)} special tokens to a text; this library expects one before and one after."
+            )
+        self._first, self._last = specials
+        self._tokenizer = tokenizer
+        self._content = content
+        self.special_tokens = 2
+
+    def tokenize(self, text: str, max_length: int) -> Tokens:
+        """Tokenise one text and cut it to ``max_length`` tokens, special tokens included."""
+        ids = self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids
+        kept = ids[: max_length - self.special_tokens]
+        return Tokens(np.array([self._first, *kept, self._last], dtype=np.int32), len(ids) + self.special_tokens)
+
+    def count(self, text: str) -> int:
+        """Count a text's tokens before truncation, special tokens included."""
+        return len(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids) + self.special_tokens
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return where each token lies in the text as ``(start, end)`` in characters, special tokens excluded."""
+        return list(self._tokenizer.encode(well_formed(text), add_special_tokens=False).offsets)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what decides the ids: the file without its truncation and padding settings."""
+        return content_digest(self._content)
+
+
+def content_digest(content: str) -> str:
+    """Return the SHA-256 of a ``tokenizer.json``'s meaning, whatever its formatting, truncation and padding."""
+    settings: dict[str, Any] = json.loads(content)
+    deciding = {key: value for key, value in settings.items() if key not in ("truncation", "padding", "version")}
+    canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+def well_formed(text: str) -> str:
+    """Return the text with each lone surrogate, which no encoding can carry, replaced by U+FFFD.
+
+    The length in characters stays the same, so offsets stay true.
+
+    >>> well_formed("a" + chr(0xD800)) == "a" + chr(0xFFFD)
+    True
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return text
+
+
+def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
+    """Return the texts as a list, having made sure that each is a string.
+
+    Args:
+        texts: A sequence of texts; a bare string is refused, since it would be embedded letter by letter.
+        offset: Position of the first text in a longer stream, for the message.
+
+    Raises:
+        InvalidTextError: The message names the position and the type of what is not a text.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidTextError(f"Expected a list of texts, got one {type(texts).__name__}. Put it in a list: [text].")
+    try:
+        listed = list(texts)
+    except TypeError:
+        raise InvalidTextError(f"Expected a text or a list of texts, got {type(texts).__name__}.") from None
+    for position, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise InvalidTextError(
+                f"Expected text at position {position + offset}, got {type(text).__name__}: {_shortened(text)}. "
+                "Every item must be a str."
+            )
+    return listed
+
+
+def _shortened(value: object, limit: int = 60) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."

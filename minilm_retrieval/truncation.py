@@ -1,0 +1,81 @@
+"""Make truncation visible: one warning or error a call, however many texts were cut."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from minilm_retrieval.errors import InvalidOptionError, TextTooLongError, TruncationWarning
+
+POLICIES = ("warn", "ignore", "error")
+_NAMED = 5
+
+
+class TruncationLog:
+    """Which texts of a call were longer than the model reads, and what to do about it."""
+
+    def __init__(self, policy: str) -> None:
+        self._policy = policy
+        self._cut: list[tuple[int, int]] = []
+
+    @classmethod
+    def checked(cls, policy: str) -> TruncationLog:
+        """Make a log, having checked the policy.
+
+        Raises:
+            InvalidOptionError: The policy is not one of ``"warn"``, ``"ignore"``, ``"error"``.
+        """
+        if policy not in POLICIES:
+            raise InvalidOptionError(f"on_truncate={policy!r} is not offered; expected one of {', '.join(POLICIES)}.")
+        return cls(policy)
+
+    @property
+    def policy(self) -> str:
+        """What happens to over-long texts: ``"warn"``, ``"ignore"`` or ``"error"``."""
+        return self._policy
+
+    def new(self) -> TruncationLog:
+        """Return an empty log of the same policy, for the next call."""
+        return TruncationLog(self._policy)
+
+    def add(self, positions: Iterable[int], tokens: int) -> None:
+        """Note that the text at these positions of the call has so many tokens and was cut."""
+        self._cut.extend((position, tokens) for position in positions)
+
+    def check(self, max_length: int) -> None:
+        """Refuse what was noted, if the policy says so.
+
+        Raises:
+            TextTooLongError: The policy is ``"error"`` and something was noted.
+        """
+        if self._cut and self._policy == "error":
+            raise TextTooLongError(
+                f"{self._summary(max_length)} Shorten or split them, or pass on_truncate='warn' or 'ignore'."
+            )
+
+    def report(self, max_length: int) -> None:
+        """Warn once about everything noted, pointing at the first caller outside this package."""
+        if self._cut and self._policy == "warn":
+            message = (
+                f"{self._summary(max_length)} Only their beginnings were embedded. "
+                "Split them first, or pass on_truncate='ignore' or 'error'."
+            )
+            warnings.warn(message, TruncationWarning, stacklevel=_caller_depth())
+
+    def _summary(self, max_length: int) -> str:
+        named = ", ".join(f"{position} ({tokens} tokens)" for position, tokens in sorted(self._cut)[:_NAMED])
+        rest = f" and {len(self._cut) - _NAMED} more" if len(self._cut) > _NAMED else ""
+        count = f"{len(self._cut)} texts are" if len(self._cut) > 1 else "1 text is"
+        return f"{count} longer than the model's {max_length} tokens, at position {named}{rest}."
+
+
+def _caller_depth() -> int:
+    package = str(Path(__file__).parent)
+    frame = sys._getframe(1)
+    depth = 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame = frame.f_back
+        depth += 1
+    return depth
