@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -74,8 +76,9 @@ class MiniLMEmbedder:
         self.backend, self.device = _choose(backend, device)
         self.precision = _one_of("precision", precision, PRECISIONS)
         self.normalize = normalize
+        self.on_truncate = on_truncate
         self._truncation = TruncationLog.checked(on_truncate)
-        self._requested_length = _length(max_seq_length)
+        self.requested_length = _length(max_seq_length)
         self._requested_threads = None if threads is None else thread_budget(threads).threads
         self._closed = False
 
@@ -142,21 +145,21 @@ class MiniLMEmbedder:
     @property
     def max_seq_length(self) -> int:
         """Most tokens of a text that are read, special tokens included."""
-        if self._requested_length is None:
+        if self.requested_length is None:
             return self._model.config.max_seq_length
-        if self._requested_length > self._model.config.max_positions:
+        if self.requested_length > self._model.config.max_positions:
             raise InvalidOptionError(
-                f"max_seq_length={self._requested_length} is more than the {self._model.config.max_positions} positions "
+                f"max_seq_length={self.requested_length} is more than the {self._model.config.max_positions} positions "
                 f"of {self._model.files.name}."
             )
-        return self._requested_length
+        return self.requested_length
 
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of weights, tokenizer, pooling, normalisation and length; not of engine or precision."""
         return self._model.fingerprint(self.max_seq_length, self.normalize)
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """Threads that the engine uses on the processor."""
         return thread_budget(self._requested_threads).threads
@@ -174,9 +177,14 @@ class MiniLMEmbedder:
         """Load and compile everything now, so that the first real call does not wait for it."""
         self.encode("warm up")
         long = "warm up " * self.max_seq_length
-        log = TruncationLog.checked("ignore")
-        for _ in self._run(iter([[f"{long}{number}" for number in range(2 * self.threads)]]), log):
-            pass
+        self.quietly().encode([f"{number} {long}" for number in range(2 * self.threads)])
+
+    def quietly(self) -> MiniLMEmbedder:
+        """Return an embedder of the same options and engine that says nothing about truncation."""
+        twin = copy.copy(self)
+        twin.on_truncate = "ignore"
+        twin._truncation = TruncationLog.checked("ignore")
+        return twin
 
     def close(self) -> None:
         """Let go of the engine; its memory is freed if no other embedder uses it. Further calls are an error."""
@@ -199,7 +207,7 @@ class MiniLMEmbedder:
     def _model(self) -> Model:
         return load_model(self.model_name)
 
-    @property
+    @cached_property
     def _engine_key(self) -> EngineKey:
         threads = self.threads if self.backend == "openvino" else self._requested_threads
         return EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)

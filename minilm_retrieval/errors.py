@@ -27,6 +27,10 @@ class TruncationWarning(UserWarning):
     """Some texts of a call were longer than the model's length, and only their beginnings were embedded."""
 
 
+class DifferingVectorsWarning(UserWarning):
+    """A collection's vectors come from the same model, but are not those this embedder gives for the same texts."""
+
+
 class ModelNotFoundError(MiniLMError, FileNotFoundError):
     """The model's files are nowhere on this machine and could not be downloaded."""
 

@@ -23,8 +23,8 @@ from minilm_retrieval.engines.openvino_graph import build_graph
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model
 
-# Executors kept per stream for shapes already seen; the default of several thousand lets memory grow without end.
-_SHAPES_KEPT = 64
+# Prepared operations kept per stream; with the default of 5,000, memory grows for long with every new input shape.
+_OPERATIONS_KEPT = 256
 
 
 class OpenVINOEngine:
@@ -75,7 +75,7 @@ class OpenVINOEngine:
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(self._threads),
-            "CPU_RUNTIME_CACHE_CAPACITY": str(_SHAPES_KEPT),
+            "CPU_RUNTIME_CACHE_CAPACITY": str(_OPERATIONS_KEPT),
         }
         try:
             return _Requests(self._core.compile_model(self._graph, "CPU", options), streams)

@@ -1,0 +1,8 @@
+"""Collections, and cosine search over them."""
+
+from minilm_retrieval.store.client import connect
+from minilm_retrieval.store.collection import open_collection
+from minilm_retrieval.store.compatibility import check_collection
+from minilm_retrieval.store.retriever import Hit, Retriever
+
+__all__ = ["Hit", "Retriever", "check_collection", "connect", "open_collection"]

@@ -1,0 +1,192 @@
+"""Open a Chroma collection, and read what it says about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError
+from minilm_retrieval.model_files import STANDARD_MODEL
+from minilm_retrieval.store.client import connect, store_errors
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+    from chromadb.api import ClientAPI
+
+    from minilm_retrieval.embedder import MiniLMEmbedder
+
+SPACES = ("cosine", "l2", "ip")
+# Chroma functions that compute this model under another name.
+_SAME_MODEL_FUNCTIONS = frozenset({"default", "onnx_mini_lm_l6_v2"})
+_SAME_MODEL_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
+
+
+@dataclass(frozen=True)
+class StoredFunction:
+    """The embedding function recorded with a collection.
+
+    Attributes:
+        name: Chroma's name for it, ``None`` where none is recorded.
+        config: Its stored options.
+    """
+
+    name: str | None
+    config: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint that this library recorded, if it made the collection."""
+        from minilm_retrieval.store.embedding_function import NAME
+
+        return str(self.config["fingerprint"]) if self.name == NAME and "fingerprint" in self.config else None
+
+    @property
+    def same_model(self) -> bool | None:
+        """Whether it computes all-MiniLM-L6-v2; ``None`` where nobody can tell from the record."""
+        from minilm_retrieval.store.embedding_function import NAME
+
+        if self.name is None:
+            return None
+        if self.name in _SAME_MODEL_FUNCTIONS:
+            return True
+        if self.name == NAME:
+            return bool(self.config.get("model", STANDARD_MODEL) == STANDARD_MODEL)
+        if self.name == "sentence_transformer":
+            return self.config.get("model_name") in _SAME_MODEL_NAMES or None
+        return None
+
+
+def open_collection(
+    name: str,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    ssl: bool = False,
+    headers: Mapping[str, str] | None = None,
+    client: ClientAPI | None = None,
+    create: bool = False,
+    space: str = "cosine",
+    embedder: MiniLMEmbedder | None = None,
+) -> Collection:
+    """Open a Chroma collection, or make one.
+
+    A collection made by Chroma's default function is opened with this library's engine in its place; one made here
+    records this library's function, so that Chroma's own ``add`` and ``query`` embed with it too.
+
+    Args:
+        name: The collection's name, 3 characters or more.
+        path: A local Chroma directory; or else
+        host: a server's host name, with ``port`` (8000), ``ssl`` and ``headers``; or else
+        port: See ``host``.
+        ssl: See ``host``.
+        headers: See ``host``.
+        client: a Chroma client that exists already.
+        create: Make the collection, and a local database, if there is none.
+        space: Distance of a new collection: ``"cosine"``, ``"l2"`` or ``"ip"``.
+        embedder: What a new collection is embedded with; ``None`` for all-MiniLM-L6-v2 with its defaults.
+
+    Raises:
+        CollectionNotFoundError: There is no such collection and ``create`` is false; the message lists those there are.
+        InvalidOptionError: A wrong name, space, or combination of places.
+        StoreError: The store cannot be opened or reached.
+        MissingExtraError: chromadb is not installed.
+    """
+    if space not in SPACES:
+        raise InvalidOptionError(f"space={space!r} is not offered; expected one of {', '.join(SPACES)}.")
+    store = connect(path=path, host=host, port=port, ssl=ssl, headers=headers, client=client, create=create)
+    found = _get(store, name)
+    if found is not None:
+        return found
+    if not create:
+        names = collection_names(store)
+        listed = f"There are: {', '.join(names)}." if names else "There are none."
+        raise CollectionNotFoundError(f"No collection {name!r} here. {listed} Pass create=True to make it.")
+    return _create(store, name, space, embedder)
+
+
+def collection_names(client: ClientAPI) -> list[str]:
+    """Return the names of all collections of a client, sorted."""
+    with store_errors("listing collections"):
+        return sorted(collection.name for collection in client.list_collections())
+
+
+def _get(client: ClientAPI, name: str) -> Collection | None:
+    from chromadb.errors import NotFoundError
+
+    from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
+
+    with store_errors(f"opening the collection {name!r}"):
+        try:
+            collection = client.get_collection(name, embedding_function=None)
+        except NotFoundError:
+            return None
+        if stored_function(collection).name == "default":
+            return client.get_collection(name, embedding_function=MiniLMEmbeddingFunction.for_default())
+        return collection
+
+
+def _create(client: ClientAPI, name: str, space: str, embedder: MiniLMEmbedder | None) -> Collection:
+    from chromadb.errors import InvalidArgumentError
+
+    from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
+
+    function = MiniLMEmbeddingFunction() if embedder is None else MiniLMEmbeddingFunction.of(embedder)
+    with store_errors(f"making the collection {name!r}"):
+        try:
+            return client.get_or_create_collection(
+                name, embedding_function=function, configuration={"hnsw": {"space": space}}
+            )
+        except (InvalidArgumentError, ValueError) as error:
+            raise InvalidOptionError(f"Chroma refused the collection name {name!r}: {error}") from error
+
+
+def space_of(collection: Collection) -> str:
+    """Return the distance of a collection: ``"cosine"``, ``"l2"`` (squared) or ``"ip"``."""
+    configuration = collection.configuration_json or {}
+    for index in ("hnsw", "spann"):
+        settings = configuration.get(index) or {}
+        if settings.get("space") in SPACES:
+            return str(settings["space"])
+    # Collections of older versions have it in their metadata; Chroma's own default is l2.
+    return str((collection.metadata or {}).get("hnsw:space", "l2"))
+
+
+def stored_function(collection: Collection) -> StoredFunction:
+    """Return the embedding function recorded with a collection."""
+    recorded = (collection.configuration_json or {}).get("embedding_function") or {}
+    return StoredFunction(recorded.get("name"), recorded.get("config") or {})
+
+
+def pages(
+    collection: Collection,
+    size: int,
+    where: Mapping[str, Any] | None = None,
+    where_document: Mapping[str, Any] | None = None,
+) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
+    """Yield all ids and stored vectors, so many at a time, in memory for one page.
+
+    Yields:
+        ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
+    """
+    offset = 0
+    while True:
+        with store_errors("reading vectors"):
+            page = collection.get(
+                where=dict(where) if where else None,
+                where_document=dict(where_document) if where_document else None,  # type: ignore[arg-type]
+                limit=size,
+                offset=offset,
+                include=["embeddings"],
+            )
+        ids = page["ids"]
+        if ids:
+            yield ids, np.asarray(page["embeddings"])
+        if len(ids) < size:
+            return
+        offset += size

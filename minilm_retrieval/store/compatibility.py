@@ -1,0 +1,140 @@
+"""Can this embedder search that collection? Found out before the first search, from the record and from samples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning
+from minilm_retrieval.similarity import cosine_similarity, is_unit
+from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import space_of, stored_function
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+# Vectors of unrelated models have cosines around 0. Those of one model over texts cut or prefixed differently stay high.
+_ANOTHER_MODEL = 0.4
+_SAME_VECTOR = 0.98
+_SAMPLE_PLACES = 4
+_SAMPLES_A_PLACE = 16
+_TEXTS_COMPARED = 4
+# LlamaIndex embeds a node's text with its metadata lines and stores the bare text; the two cannot be compared.
+_LLAMA_INDEX_KEY = "_node_content"
+
+
+@dataclass(frozen=True)
+class CollectionFacts:
+    """What a search needs to know about a collection.
+
+    Attributes:
+        space: ``"cosine"``, ``"l2"`` or ``"ip"``.
+        unit: Whether all sampled vectors have unit length; true of an empty collection.
+    """
+
+    space: str
+    unit: bool
+
+
+def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> CollectionFacts:
+    """Make sure that a collection's vectors can be compared with an embedder's.
+
+    Compares the recorded fingerprint, the dimension of stored vectors, and, unless this library recorded the
+    collection as its own, a few stored vectors with those of the texts stored beside them.
+
+    Returns:
+        The collection's space, and whether its sampled vectors have unit length.
+
+    Raises:
+        CollectionMismatchError: Another dimension or, verifiably, another model; the message names both sides and the
+            remedy.
+
+    Warns:
+        DifferingVectorsWarning: The same model, but stored vectors differ from what this embedder gives.
+    """
+    function = stored_function(collection)
+    if function.fingerprint is not None and function.fingerprint != embedder.fingerprint:
+        raise CollectionMismatchError(
+            f"The collection {collection.name!r} was embedded with the model of fingerprint {function.fingerprint} "
+            f"(max_seq_length {function.config.get('max_seq_length')}, normalize {function.config.get('normalize')}); "
+            f"this embedder has {embedder.fingerprint} (max_seq_length {embedder.max_seq_length}, "
+            f"normalize {embedder.normalize}). Use the embedder it was made with, or index the documents again."
+        )
+    sample = _sample(collection)
+    if sample.vectors.size and sample.vectors.shape[1] != embedder.dimension:
+        raise CollectionMismatchError(
+            f"The collection {collection.name!r} holds vectors of {sample.vectors.shape[1]} numbers"
+            f"{_made_with(function.name)}; this embedder gives {embedder.dimension}. "
+            "Use the model it was made with, or index the documents into a new collection."
+        )
+    if function.fingerprint is None:
+        _compare_texts(collection, embedder, sample, function.name)
+    return CollectionFacts(space_of(collection), bool(is_unit(sample.vectors).all()) if sample.vectors.size else True)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    vectors: npt.NDArray[np.float64]
+    documents: list[str | None]
+    metadatas: list[Mapping[str, Any] | None]
+
+
+def _sample(collection: Collection) -> _Sample:
+    """Read a few records from several places of the collection."""
+    vectors: list[Any] = []
+    documents: list[str | None] = []
+    metadatas: list[Mapping[str, Any] | None] = []
+    with store_errors(f"reading the collection {collection.name!r}"):
+        count = collection.count()
+        step = max(1, count // _SAMPLE_PLACES)
+        for offset in range(0, count, step):
+            size = min(_SAMPLES_A_PLACE, step)
+            page = collection.get(limit=size, offset=offset, include=["embeddings", "documents", "metadatas"])
+            vectors.extend(page["embeddings"] if page["embeddings"] is not None else [])
+            documents.extend(page["documents"] or [None] * len(page["ids"]))
+            metadatas.extend(page["metadatas"] or [None] * len(page["ids"]))
+    return _Sample(np.asarray(vectors, dtype=np.float64), documents, metadatas)
+
+
+def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> None:
+    """Embed some stored texts and compare them with the vectors beside them."""
+    comparable = [
+        row
+        for row, (text, metadata) in enumerate(zip(sample.documents, sample.metadatas, strict=True))
+        if text and _LLAMA_INDEX_KEY not in (metadata or {})
+    ]
+    rows = comparable[:: max(1, len(comparable) // _TEXTS_COMPARED)][:_TEXTS_COMPARED]
+    if not rows:
+        return
+    texts = [str(sample.documents[row]) for row in rows]
+    expected = embedder.quietly().encode(texts)
+    cosines = [
+        float(cosine_similarity(vector, sample.vectors[row : row + 1])[0])
+        for vector, row in zip(expected, rows, strict=True)
+    ]
+    typical = float(np.median(cosines))
+    if typical < _ANOTHER_MODEL:
+        raise CollectionMismatchError(
+            f"The collection {collection.name!r} was embedded by another model{_made_with(function)}: its stored vectors "
+            f"have a median cosine of {typical:.2f} with those of {embedder.model_name or 'all-MiniLM-L6-v2'} for the "
+            f"same {len(texts)} texts, where the same model gives 1.00. "
+            "Use the model it was made with, or index the documents into a new collection."
+        )
+    if min(cosines) < _SAME_VECTOR:
+        warnings.warn(
+            f"The collection {collection.name!r} holds vectors that differ from this embedder's for the same texts "
+            f"(cosines from {min(cosines):.2f}, median {typical:.2f}): probably the same model with another truncation, "
+            "or texts embedded with a prefix. Rankings will be close, not equal; index the documents again to be exact.",
+            DifferingVectorsWarning,
+            stacklevel=4,
+        )
+
+
+def _made_with(function: str | None) -> str:
+    return f", made with the embedding function {function!r}" if function else ""
