@@ -24,16 +24,16 @@ from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidText
 from minilm_retrieval.model import Model, load_model
 from minilm_retrieval.model_files import is_standard_name
 from minilm_retrieval.progress import progress_bar
-from minilm_retrieval.tokenizer import Tokens, check_texts
+from minilm_retrieval.tokenizer import Tokenizer, Tokens, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
 BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32",)
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-# Sorting by length needs many texts, and bounded memory few: a quarter of a million characters is some 250 batches.
-_CHUNK_TEXTS = 8192
-_CHUNK_CHARACTERS = 262_144
+# Sorting by length wants many texts at once, bounded memory and an early first result want few.
+_CHUNK_TEXTS = 4096
+_CHUNK_CHARACTERS = 131_072
 _CPU_TOKENS = 1024
 _GPU_TOKENS = 32_768
 
@@ -136,6 +136,11 @@ class MiniLMEmbedder:
         """Count each text's tokens before truncation, special tokens included; for one text, a list of one number."""
         listed = [texts] if isinstance(texts, str) else check_texts(texts)
         return [self._model.tokenizer.count(text) for text in listed]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, without truncation."""
+        return self._model.tokenizer
 
     @property
     def dimension(self) -> int:

@@ -88,9 +88,9 @@ class Tokenizer:
         """Count a text's tokens before truncation, special tokens included."""
         return len(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids) + self.special_tokens
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Return where each token lies in the text as ``(start, end)`` in characters, special tokens excluded."""
-        return list(self._tokenizer.encode(well_formed(text), add_special_tokens=False).offsets)
+    def plain_settings(self) -> str:
+        """Return the tokenizer as JSON, without truncation and padding, for libraries that load it themselves."""
+        return str(self._tokenizer.to_str())
 
     def digest(self) -> str:
         """Return the SHA-256 of what decides the ids: the file without its truncation and padding settings."""

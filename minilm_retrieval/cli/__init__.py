@@ -1,0 +1,1 @@
+"""The command ``minilm``: parse, call, print."""

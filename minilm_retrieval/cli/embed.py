@@ -1,0 +1,75 @@
+"""``minilm embed``."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minilm_retrieval.cli import options
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import DocumentError, InvalidOptionError
+
+_SHOWN = 6
+
+
+def embed(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")] = None,
+    input_file: Annotated[str | None, typer.Option("--input", "-i", help="File with one text a line.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Write all vectors to this .npy file.")] = None,
+    model: options.Model = None,
+    threads: options.Threads = None,
+    json: options.JsonOutput = False,
+) -> None:
+    """Embed texts. With --json, one line of JSON a text: the text and its vector."""
+    with options.user_errors():
+        if texts and input_file:
+            raise InvalidOptionError("Give either texts or --input, not both.")
+        if output and not output.endswith(".npy"):
+            raise InvalidOptionError(f"--output must end in .npy, got {output!r}.")
+        embedder = options.make_embedder(model, threads)
+        kept: list[FloatArray] = []
+        for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
+            if output:
+                kept.append(vectors)
+            else:
+                _print(chunk, vectors, json)
+        if output:
+            _save(output, kept, embedder.dimension)
+
+
+def _lines(file: str | None) -> Iterator[str]:
+    if file is None:
+        if sys.stdin.isatty():
+            raise InvalidOptionError("Give texts, --input FILE, or lines on standard input.")
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        return
+    try:
+        with Path(file).open(encoding="utf-8") as stream:
+            yield from (line.rstrip("\r\n") for line in stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DocumentError(f"{file} cannot be read: {error}") from error
+
+
+def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:
+    for text, vector in zip(texts, vectors, strict=True):
+        if json:
+            typer.echo(json_module.dumps({"text": text, "embedding": vector.tolist()}, ensure_ascii=False))
+        else:
+            numbers = " ".join(f"{number:+.4f}" for number in vector[:_SHOWN])
+            typer.echo(f"{text[:60]}\n  {numbers} ... ({len(vector)} numbers)")
+
+
+def _save(output: str, parts: list[FloatArray], dimension: int) -> None:
+    import numpy as np
+
+    vectors = np.concatenate(parts) if parts else np.zeros((0, dimension), dtype=np.float32)
+    try:
+        np.save(output, vectors)
+    except OSError as error:
+        raise DocumentError(f"{output} cannot be written: {error}") from error
+    typer.echo(f"{output}: {vectors.shape[0]} vectors of {vectors.shape[1]} float32 numbers.", err=True)

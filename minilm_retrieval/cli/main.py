@@ -1,0 +1,43 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from minilm_retrieval import __version__
+from minilm_retrieval.cli.doctor import doctor
+from minilm_retrieval.cli.embed import embed
+from minilm_retrieval.cli.index import index
+from minilm_retrieval.cli.search import search
+
+app = typer.Typer(
+    name="minilm",
+    help="Embeddings and retrieval for all-MiniLM-L6-v2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (index, search, embed, doctor):
+    app.command()(command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"minilm-retrieval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Embeddings and retrieval for all-MiniLM-L6-v2."""
+
+
+def run() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,78 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.errors import InvalidOptionError, MiniLMError
+
+FAILURE = 1
+USAGE = 2
+DEFAULT_PATH = "./chroma"
+
+JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+CollectionName = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
+ChromaPath = Annotated[str | None, typer.Option("--path", help=f"Chroma directory.  [default: {DEFAULT_PATH}]")]
+Host = Annotated[str | None, typer.Option(help="Host of a Chroma server, in place of --path.")]
+Port = Annotated[int | None, typer.Option(help="Port of the Chroma server.  [default: 8000]")]
+Ssl = Annotated[bool, typer.Option("--ssl", help="The Chroma server speaks TLS.")]
+Headers = Annotated[
+    list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
+]
+Model = Annotated[str | None, typer.Option(help="Model directory or hub id.  [default: all-MiniLM-L6-v2]")]
+Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: as many as this process may]")]
+
+
+def place(path: str | None, host: str | None, port: int | None, ssl: bool, header: list[str] | None) -> dict[str, Any]:
+    """Return the arguments of ``open_collection`` that say where the store is."""
+    if path is not None and host is not None:
+        raise InvalidOptionError("Give either --path or --host, not both.")
+    if host is None:
+        if port is not None or ssl or header:
+            raise InvalidOptionError("--port, --ssl and --header go with --host.")
+        return {"path": path or DEFAULT_PATH}
+    return {"host": host, "port": port, "ssl": ssl, "headers": dict(_header(line) for line in header or [])}
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise InvalidOptionError(f"--header must be given as 'Name: value', got {line!r}.")
+    return name.strip(), value.strip()
+
+
+def make_embedder(model: str | None, threads: int | None, on_truncate: str = "warn") -> MiniLMEmbedder:
+    """Return the embedder that the shared options describe."""
+    return MiniLMEmbedder(model, threads=threads, on_truncate=on_truncate)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options."""
+    try:
+        yield
+    except InvalidOptionError as error:
+        fail(str(error), USAGE)
+    except MiniLMError as error:
+        fail(str(error), FAILURE)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        raise typer.Exit(FAILURE) from None
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print a message on standard error and exit."""
+    typer.echo(f"minilm: {message}", err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,86 @@
+"""``minilm search``."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from minilm_retrieval.cli import options
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.store import Hit, Retriever, open_collection
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: options.CollectionName = "docs",
+    path: options.ChromaPath = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    ssl: options.Ssl = False,
+    header: options.Headers = None,
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
+    min_score: Annotated[float | None, typer.Option(help="Leave out results below this cosine similarity.")] = None,
+    where: Annotated[str | None, typer.Option(help="Metadata filter of Chroma, as JSON.")] = None,
+    where_document: Annotated[str | None, typer.Option(help="Document filter of Chroma, as JSON.")] = None,
+    exact: Annotated[
+        bool | None, typer.Option("--exact/--approximate", help="Compare every vector, or ask the index.  [default: auto]")
+    ] = None,
+    model: options.Model = None,
+    threads: options.Threads = None,
+    json: options.JsonOutput = False,
+) -> None:
+    """Find the passages nearest to a query, best first, with their cosine similarity."""
+    with options.user_errors():
+        source = open_collection(collection, **options.place(path, host, port, ssl, header))
+        retriever = Retriever(source, options.make_embedder(model, threads))
+        hits = retriever.search(
+            query,
+            k=k,
+            where=_filter(where, "--where"),
+            where_document=_filter(where_document, "--where-document"),
+            min_score=min_score,
+            exact="auto" if exact is None else exact,
+        )
+        if json:
+            options.print_json([asdict(hit) for hit in hits])
+        elif not hits:
+            typer.echo("Nothing found.", err=True)
+        else:
+            _print_hits(hits)
+
+
+def _filter(text: str | None, name: str) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json_module.loads(text)
+    except ValueError as error:
+        raise InvalidOptionError(f"{name} must be JSON, such as '{{\"topic\": \"try\"}}': {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidOptionError(f"{name} must be a JSON object, got {text!r}.")
+    return value
+
+
+def _print_hits(hits: list[Hit]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for rank, hit in enumerate(hits, 1):
+        place = _place(hit)
+        console.print(Text(f"{rank:>2}  {hit.score:.3f}  ", style="bold").append(place, style="cyan"), soft_wrap=True)
+        for line in (hit.document or "").strip().splitlines():
+            console.print(Text(f"    {line}"))
+        console.print()
+
+
+def _place(hit: Hit) -> str:
+    source = hit.metadata.get("source")
+    if source is None:
+        return hit.id
+    if "start" in hit.metadata and "end" in hit.metadata:
+        return f"{source}  [characters {hit.metadata['start']}-{hit.metadata['end']}]"
+    return str(source)
