@@ -288,9 +288,7 @@ class _Chunk:
 
     def note_truncation(self, tokens: list[Tokens], log: TruncationLog, max_length: int) -> None:
         lengths = {
-            text: token.untruncated_length
-            for text, token in zip(self.distinct, tokens, strict=True)
-            if token.truncated
+            text: token.untruncated_length for text, token in zip(self.distinct, tokens, strict=True) if token.truncated
         }
         if not lengths:
             return
@@ -349,7 +347,9 @@ def _choose(backend: str, device: str | None) -> tuple[str, str]:
     if backend == "torch" or (backend == "auto" and on_gpu):
         return "torch", device or "auto"
     if on_gpu:
-        raise InvalidOptionError(f"backend='openvino' runs on the processor; for device={device!r} use backend='torch'.")
+        raise InvalidOptionError(
+            f"backend='openvino' runs on the processor; for device={device!r} use backend='torch'."
+        )
     return "openvino", "cpu"
 
 

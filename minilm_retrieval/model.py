@@ -88,7 +88,11 @@ class Model:
     def fingerprint(self, max_seq_length: int, normalize: bool) -> str:
         """Return the hexadecimal digest of all that decides a vector, see :func:`fingerprint_of`."""
         return fingerprint_of(
-            self._weights_digest, self.tokenizer.digest(), self.config, max_seq_length=max_seq_length, normalize=normalize
+            self._weights_digest,
+            self.tokenizer.digest(),
+            self.config,
+            max_seq_length=max_seq_length,
+            normalize=normalize,
         )
 
     @cached_property

@@ -98,7 +98,9 @@ def _pooling_mode(directory: Path, module: str) -> str:
     modes = [mode] if isinstance(mode, str) else list(mode or [])
     modes += [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
     if len(modes) != 1 or modes[0] not in _POOLINGS:
-        raise UnsupportedModelError(f"{directory / file} asks for the pooling {modes}; this library offers mean or cls.")
+        raise UnsupportedModelError(
+            f"{directory / file} asks for the pooling {modes}; this library offers mean or cls."
+        )
     return _POOLINGS[modes[0]]
 
 

@@ -32,7 +32,7 @@ def cosine_similarity(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArra
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.einsum("i,i->", left, left))
     products = np.einsum("ij,j->i", rows, left)
     scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.clip(scores, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(scores, -1.0, 1.0), dtype=np.float32)
 
 
 def is_unit(vectors: npt.ArrayLike, tolerance: float = 1e-3) -> npt.NDArray[np.bool_]:
@@ -42,7 +42,7 @@ def is_unit(vectors: npt.ArrayLike, tolerance: float = 1e-3) -> npt.NDArray[np.b
     [True, False]
     """
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
-    return np.abs(np.sqrt(np.einsum("ij,ij->i", rows, rows)) - 1.0) <= tolerance
+    return np.asarray(np.abs(np.sqrt(np.einsum("ij,ij->i", rows, rows)) - 1.0) <= tolerance)
 
 
 def rank(scores: npt.ArrayLike, ids: list[str]) -> list[int]:

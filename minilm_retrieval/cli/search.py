@@ -26,7 +26,8 @@ def search(
     where: Annotated[str | None, typer.Option(help="Metadata filter of Chroma, as JSON.")] = None,
     where_document: Annotated[str | None, typer.Option(help="Document filter of Chroma, as JSON.")] = None,
     exact: Annotated[
-        bool | None, typer.Option("--exact/--approximate", help="Compare every vector, or ask the index.  [default: auto]")
+        bool | None,
+        typer.Option("--exact/--approximate", help="Compare every vector, or ask the index.  [default: auto]"),
     ] = None,
     model: options.Model = None,
     threads: options.Threads = None,
@@ -58,7 +59,7 @@ def _filter(text: str | None, name: str) -> dict[str, Any] | None:
     try:
         value = json_module.loads(text)
     except ValueError as error:
-        raise InvalidOptionError(f"{name} must be JSON, such as '{{\"topic\": \"try\"}}': {error}") from error
+        raise InvalidOptionError(f'{name} must be JSON, such as \'{{"topic": "try"}}\': {error}') from error
     if not isinstance(value, dict):
         raise InvalidOptionError(f"{name} must be a JSON object, got {text!r}.")
     return value

@@ -46,10 +46,7 @@ class OpenVINOEngine:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         remaining = iter(batches)
         first = list(_take(remaining, 2))
-        if len(first) < 2:
-            requests = self._latency
-        else:
-            requests = self._throughput
+        requests = self._latency if len(first) < 2 else self._throughput
         yield from requests.run(chain(first, remaining))
 
     @property

@@ -18,7 +18,7 @@ class TorchEngine:
 
     Args:
         model: The loaded model.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` for the first GPU there is, else the processor.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` for a GPU if there is one.
         threads: Sets torch's thread number, which is one for the whole process; ``None`` leaves it alone.
         normalize: Whether vectors get unit length.
 

@@ -67,8 +67,8 @@ class PassageSplitter:
         metadata = _checked_metadata(document)
         text = well_formed(document.text)
         for start, piece in self._splitter.chunk_indices(text):
-            place = {"source": document.id, "start": start, "end": start + len(piece)}
-            yield Passage(_passage_id(piece, {**metadata, **place}), piece, {**metadata, **place})
+            placed = {**metadata, "source": document.id, "start": start, "end": start + len(piece)}
+            yield Passage(_passage_id(piece, placed), piece, placed)
 
 
 def _checked_metadata(document: Document) -> dict[str, str | int | float | bool]:

@@ -93,7 +93,9 @@ def _http_client(host: str, port: int, ssl: bool, headers: Mapping[str, str] | N
 def _local_client(path: Path, create: bool) -> ClientAPI:
     chromadb = chroma()
     if not create and not (path / _DATABASE_FILE).is_file():
-        raise StoreError(f"{path} holds no Chroma database (no {_DATABASE_FILE}). Index something first, or check the path.")
+        raise StoreError(
+            f"{path} holds no Chroma database (no {_DATABASE_FILE}). Index something first, or check the path."
+        )
     quiet = chromadb.config.Settings(anonymized_telemetry=False)
     try:
         try:

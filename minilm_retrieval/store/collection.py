@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ from minilm_retrieval.store.client import connect, store_errors
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
+    from chromadb.api.types import EmbeddingFunction, Space
 
     from minilm_retrieval.embedder import MiniLMEmbedder
+    from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
 SPACES = ("cosine", "l2", "ip")
 # Chroma functions that compute this model under another name.
@@ -127,7 +129,7 @@ def _get(client: ClientAPI, name: str) -> Collection | None:
         except NotFoundError:
             return None
         if stored_function(collection).name == "default":
-            return client.get_collection(name, embedding_function=MiniLMEmbeddingFunction.for_default())
+            return client.get_collection(name, embedding_function=_for_chroma(MiniLMEmbeddingFunction.for_default()))
         return collection
 
 
@@ -140,10 +142,17 @@ def _create(client: ClientAPI, name: str, space: str, embedder: MiniLMEmbedder |
     with store_errors(f"making the collection {name!r}"):
         try:
             return client.get_or_create_collection(
-                name, embedding_function=function, configuration={"hnsw": {"space": space}}
+                name,
+                embedding_function=_for_chroma(function),
+                configuration={"hnsw": {"space": cast("Space", space)}},
             )
         except (InvalidArgumentError, ValueError) as error:
             raise InvalidOptionError(f"Chroma refused the collection name {name!r}: {error}") from error
+
+
+def _for_chroma(function: MiniLMEmbeddingFunction) -> EmbeddingFunction[Any]:
+    """Chroma's signatures ask for functions of texts or images; ours is of texts."""
+    return cast("EmbeddingFunction[Any]", function)
 
 
 def space_of(collection: Collection) -> str:
@@ -161,6 +170,15 @@ def stored_function(collection: Collection) -> StoredFunction:
     """Return the embedding function recorded with a collection."""
     recorded = (collection.configuration_json or {}).get("embedding_function") or {}
     return StoredFunction(recorded.get("name"), recorded.get("config") or {})
+
+
+def records(
+    ids: Sequence[str], documents: Sequence[str | None] | None, metadatas: Sequence[Mapping[str, Any] | None] | None
+) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield ``(id, document, metadata)`` of a Chroma answer, which leaves out what no record has."""
+    nothing: list[Any] = [None] * len(ids)
+    for id, document, metadata in zip(ids, documents or nothing, metadatas or nothing, strict=True):
+        yield id, document, dict(metadata or {})
 
 
 def pages(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,12 @@ from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import records, space_of, stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
-# Vectors of unrelated models have cosines around 0. Those of one model over texts cut or prefixed differently stay high.
+# Unrelated models have cosines around 0; one model over texts that were cut or prefixed differently stays high.
 _ANOTHER_MODEL = 0.4
 _SAME_VECTOR = 0.98
 _SAMPLE_PLACES = 4
@@ -80,16 +79,16 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
 
 @dataclass(frozen=True)
 class _Sample:
+    """Stored vectors, and the texts they should stand for, ``None`` where that is not known."""
+
     vectors: npt.NDArray[np.float64]
-    documents: list[str | None]
-    metadatas: list[Mapping[str, Any] | None]
+    texts: list[str | None]
 
 
 def _sample(collection: Collection) -> _Sample:
     """Read a few records from several places of the collection."""
     vectors: list[Any] = []
-    documents: list[str | None] = []
-    metadatas: list[Mapping[str, Any] | None] = []
+    texts: list[str | None] = []
     with store_errors(f"reading the collection {collection.name!r}"):
         count = collection.count()
         step = max(1, count // _SAMPLE_PLACES)
@@ -97,22 +96,18 @@ def _sample(collection: Collection) -> _Sample:
             size = min(_SAMPLES_A_PLACE, step)
             page = collection.get(limit=size, offset=offset, include=["embeddings", "documents", "metadatas"])
             vectors.extend(page["embeddings"] if page["embeddings"] is not None else [])
-            documents.extend(page["documents"] or [None] * len(page["ids"]))
-            metadatas.extend(page["metadatas"] or [None] * len(page["ids"]))
-    return _Sample(np.asarray(vectors, dtype=np.float64), documents, metadatas)
+            for _, text, metadata in records(page["ids"], page["documents"], page["metadatas"]):
+                texts.append(None if _LLAMA_INDEX_KEY in metadata else text)
+    return _Sample(np.asarray(vectors, dtype=np.float64), texts)
 
 
 def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> None:
     """Embed some stored texts and compare them with the vectors beside them."""
-    comparable = [
-        row
-        for row, (text, metadata) in enumerate(zip(sample.documents, sample.metadatas, strict=True))
-        if text and _LLAMA_INDEX_KEY not in (metadata or {})
-    ]
+    comparable = [row for row, text in enumerate(sample.texts) if text]
     rows = comparable[:: max(1, len(comparable) // _TEXTS_COMPARED)][:_TEXTS_COMPARED]
     if not rows:
         return
-    texts = [str(sample.documents[row]) for row in rows]
+    texts = [str(sample.texts[row]) for row in rows]
     expected = embedder.quietly().encode(texts)
     cosines = [
         float(cosine_similarity(vector, sample.vectors[row : row + 1])[0])
@@ -121,16 +116,17 @@ def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sa
     typical = float(np.median(cosines))
     if typical < _ANOTHER_MODEL:
         raise CollectionMismatchError(
-            f"The collection {collection.name!r} was embedded by another model{_made_with(function)}: its stored vectors "
-            f"have a median cosine of {typical:.2f} with those of {embedder.model_name or 'all-MiniLM-L6-v2'} for the "
-            f"same {len(texts)} texts, where the same model gives 1.00. "
+            f"The collection {collection.name!r} was embedded by another model{_made_with(function)}: its "
+            f"stored vectors have a median cosine of {typical:.2f} with those of "
+            f"{embedder.model_name or 'all-MiniLM-L6-v2'} for the same texts, where the same model gives 1.00. "
             "Use the model it was made with, or index the documents into a new collection."
         )
     if min(cosines) < _SAME_VECTOR:
         warnings.warn(
             f"The collection {collection.name!r} holds vectors that differ from this embedder's for the same texts "
-            f"(cosines from {min(cosines):.2f}, median {typical:.2f}): probably the same model with another truncation, "
-            "or texts embedded with a prefix. Rankings will be close, not equal; index the documents again to be exact.",
+            f"(cosines from {min(cosines):.2f}, median {typical:.2f}): probably the same model with another "
+            "truncation, or texts embedded with a prefix. Rankings will be close, not equal; index the documents "
+            "again to be exact.",
             DifferingVectorsWarning,
             stacklevel=4,
         )

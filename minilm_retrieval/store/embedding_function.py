@@ -94,7 +94,9 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
         """
         refused = {"model", "max_seq_length", "normalize"} & set(options)
         if refused:
-            raise InvalidOptionError(f"for_default() takes no {', '.join(sorted(refused))}: Chroma's default decides it.")
+            raise InvalidOptionError(
+                f"for_default() takes no {', '.join(sorted(refused))}: Chroma's default decides it."
+            )
         function = cls(**options)
         function.name = lambda: CHROMA_DEFAULT_NAME  # type: ignore[method-assign]
         function._config = {}
@@ -134,7 +136,9 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
     def build_from_config(config: dict[str, Any]) -> MiniLMEmbeddingFunction:
         """Make the function that a stored configuration describes; loads nothing yet."""
         MiniLMEmbeddingFunction.validate_config(config)
-        options = {key: config[key] for key in ("precision", "max_seq_length", "normalize", "on_truncate") if key in config}
+        options = {
+            key: config[key] for key in ("precision", "max_seq_length", "normalize", "on_truncate") if key in config
+        }
         function = MiniLMEmbeddingFunction(**options)
         if config.get("model", STANDARD_MODEL) != STANDARD_MODEL:
             function._recorded_fingerprint = config.get("fingerprint", "unknown")
@@ -150,9 +154,13 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
         """
         for key, value in config.items():
             if key not in _KEYS:
-                raise InvalidOptionError(f"The stored configuration has the unknown key {key!r}; known: {', '.join(_KEYS)}.")
+                raise InvalidOptionError(
+                    f"The stored configuration has the unknown key {key!r}; known: {', '.join(_KEYS)}."
+                )
             if not isinstance(value, _KEYS[key]) or (isinstance(value, bool) and _KEYS[key] is not bool):
-                raise InvalidOptionError(f"The stored configuration's {key!r} must be {_KEYS[key].__name__}, got {value!r}.")
+                raise InvalidOptionError(
+                    f"The stored configuration's {key!r} must be {_KEYS[key].__name__}, got {value!r}."
+                )
 
     def validate_config_update(self, old_config: dict[str, Any], new_config: dict[str, Any]) -> None:
         """Refuse an update that would change the vectors of a collection that holds some.

@@ -60,4 +60,4 @@ def _candidates(rough: npt.NDArray[np.float32], best: Ranked, k: int) -> list[in
 def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     rows = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))

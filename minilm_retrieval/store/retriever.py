@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError, InvalidTextError
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
-from minilm_retrieval.store.exact import Ranked, exact_search
+from minilm_retrieval.store.exact import exact_search
+from minilm_retrieval.tokenizer import check_texts
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -69,7 +72,7 @@ class Retriever:
     ) -> None:
         if inspect.iscoroutinefunction(getattr(collection, "get", None)):
             raise InvalidOptionError(
-                "Retriever takes a collection of a synchronous Chroma client; its asearch() does not block the event loop."
+                "Retriever takes a collection of a synchronous Chroma client; asearch() keeps the event loop free."
             )
         self.collection = collection
         self.embedder = embedder if embedder is not None else MiniLMEmbedder()
@@ -107,7 +110,9 @@ class Retriever:
             StoreError: The store failed.
         """
         if not isinstance(query, str):
-            raise InvalidTextError(f"Expected the query as text, got {type(query).__name__}. For several: search_many().")
+            raise InvalidTextError(
+                f"Expected the query as text, got {type(query).__name__}. For several: search_many()."
+            )
         return self.search_many([query], k, where, where_document, min_score, exact)[0]
 
     def search_many(
@@ -120,10 +125,7 @@ class Retriever:
         exact: Exact = "auto",
     ) -> list[list[Hit]]:
         """Do as :meth:`search` does for several queries, in one embedding pass; one list of hits a query."""
-        _check_options(k, min_score, exact)
-        vectors = np.atleast_2d(self.embedder.encode(queries if isinstance(queries, str) else list(queries)))
-        if isinstance(queries, str):
-            raise InvalidTextError("search_many() takes a list of queries; for one query use search().")
+        vectors = self.embedder.encode(check_texts(queries))
         return self.search_vectors(vectors, k, where, where_document, min_score, exact)
 
     def search_vectors(
@@ -136,7 +138,7 @@ class Retriever:
         exact: Exact = "auto",
     ) -> list[list[Hit]]:
         """Do as :meth:`search_many` does, for query vectors of shape ``(q, dimension)``."""
-        _check_options(k, min_score, exact)
+        options = SearchOptions(k, where or None, where_document or None, min_score, exact)
         queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
         if queries.shape[0] == 0:
             return []
@@ -148,11 +150,10 @@ class Retriever:
             count = self.collection.count()
         if count == 0:
             return [[] for _ in queries]
-        if exact is True or (exact == "auto" and (where or where_document or count <= self._exact_below)):
-            return self._scan(queries, k, where, where_document, min_score)
-        if exact == "auto" and not self._index_ranks_by_cosine:
-            return self._scan(queries, k, where, where_document, min_score)
-        return self._ask_index(queries, k, count, where, where_document, min_score, exact)
+        small = count <= self._exact_below
+        if exact is True or (exact == "auto" and (small or options.filtered or not self._index_ranks_by_cosine)):
+            return self._scan(queries, options)
+        return self._ask_index(queries, count, options)
 
     async def asearch(
         self,
@@ -178,83 +179,90 @@ class Retriever:
         """Do as :meth:`search_many` does, in a thread, so that the event loop stays free."""
         return await asyncio.to_thread(self.search_many, queries, k, where, where_document, min_score, exact)
 
-    def _scan(
-        self, queries: npt.NDArray[np.float32], k: int, where: Where, where_document: Where, min_score: float | None
-    ) -> list[list[Hit]]:
-        ranked = exact_search(self.collection, queries, k, where, where_document)
-        kept = [[hit for hit in hits if min_score is None or hit[0] >= min_score] for hits in ranked]
-        return self._fetch(kept)
+    def _scan(self, queries: FloatArray, options: SearchOptions) -> list[list[Hit]]:
+        ranked = exact_search(self.collection, queries, options.k, options.where, options.where_document)
+        stored = self._read({id for hits in ranked for _, id in hits})
+        # A record deleted since the scan is left out.
+        return [options.cut([Hit(id, score, *stored[id]) for score, id in hits if id in stored]) for hits in ranked]
 
-    def _fetch(self, ranked: list[Ranked]) -> list[list[Hit]]:
-        """Read text and metadata of the winners; a record deleted meanwhile is left out."""
-        ids = list(dict.fromkeys(id for hits in ranked for _, id in hits))
-        records: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
-        for start in range(0, len(ids), _GET_BATCH):
+    def _read(self, ids: set[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
+        """Read text and metadata of records by id."""
+        wanted = sorted(ids)
+        stored = {}
+        for start in range(0, len(wanted), _GET_BATCH):
             with store_errors("reading documents"):
-                page = self.collection.get(ids=ids[start : start + _GET_BATCH], include=["documents", "metadatas"])
-            documents = page["documents"] or [None] * len(page["ids"])
-            metadatas = page["metadatas"] or [None] * len(page["ids"])
-            for id, document, metadata in zip(page["ids"], documents, metadatas, strict=True):
-                records[id] = (document, dict(metadata or {}))
-        return [[Hit(id, score, *records[id]) for score, id in hits if id in records] for hits in ranked]
+                page = self.collection.get(ids=wanted[start : start + _GET_BATCH], include=["documents", "metadatas"])
+            for id, document, metadata in records(page["ids"], page["documents"], page["metadatas"]):
+                stored[id] = (document, metadata)
+        return stored
 
-    def _ask_index(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        count: int,
-        where: Where,
-        where_document: Where,
-        min_score: float | None,
-        exact: Exact,
-    ) -> list[list[Hit]]:
+    def _ask_index(self, queries: FloatArray, count: int, options: SearchOptions) -> list[list[Hit]]:
         """Ask the approximate index, and scan where it cannot be trusted to have answered completely."""
-        wanted = min(k + _EXTRA, count)
         with store_errors("searching"):
             answer = self.collection.query(
                 query_embeddings=list(queries),
-                n_results=wanted,
-                where=dict(where) if where else None,
-                where_document=dict(where_document) if where_document else None,  # type: ignore[arg-type]
+                n_results=min(options.k + _EXTRA, count),
+                where=options.where,
+                where_document=options.where_document,
                 include=["embeddings", "documents", "metadatas"],
             )
         results = []
         for number, query in enumerate(queries):
             hits, unit = _hits_of(answer, number, query)
-            unsettled = len(hits) < min(k, count) or _tie_at_end(hits, k, count)
-            if exact == "auto" and (unsettled or (self._space != "cosine" and not unit)):
-                self._index_ranks_by_cosine &= self._space == "cosine" or unit
-                results += self._scan(query[None, :], k, None, None, min_score)
+            self._index_ranks_by_cosine &= self._space == "cosine" or unit
+            unsettled = len(hits) < min(options.k, count) or _tie_at_end(hits, options.k, count)
+            if options.exact == "auto" and (unsettled or not self._index_ranks_by_cosine):
+                results += self._scan(query[None, :], options)
             else:
-                results.append([hit for hit in hits[:k] if min_score is None or hit.score >= min_score])
+                results.append(options.cut(hits))
         return results
 
 
-def _hits_of(answer: Any, number: int, query: npt.NDArray[np.float32]) -> tuple[list[Hit], bool]:
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options of one search, checked; see :meth:`Retriever.search`.
+
+    Raises:
+        InvalidOptionError: One of them is out of range.
+    """
+
+    k: int
+    where: Any
+    where_document: Any
+    min_score: float | None
+    exact: Exact
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise InvalidOptionError(f"k must be a whole number of at least 1, got {self.k!r}.")
+        if self.min_score is not None and not -1.0 <= self.min_score <= 1.0:
+            raise InvalidOptionError(f"min_score is a cosine similarity between -1 and 1, got {self.min_score!r}.")
+        if self.exact not in (True, False, "auto"):
+            raise InvalidOptionError(f"exact={self.exact!r} is not offered; expected True, False or 'auto'.")
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the search sees only part of the collection."""
+        return self.where is not None or self.where_document is not None
+
+    def cut(self, hits: list[Hit]) -> list[Hit]:
+        """Return the first k hits that reach the minimum score."""
+        return [hit for hit in hits[: self.k] if self.min_score is None or hit.score >= self.min_score]
+
+
+def _hits_of(answer: Any, number: int, query: FloatArray) -> tuple[list[Hit], bool]:
     """Return one query's hits in order, and whether all their vectors have unit length."""
     ids = answer["ids"][number]
     if not ids:
         return [], True
     vectors = np.asarray(answer["embeddings"][number])
+    documents, metadatas = (answer[part][number] if answer[part] else None for part in ("documents", "metadatas"))
+    rows = records(ids, documents, metadatas)
     scores = cosine_similarity(query, vectors)
-    documents = answer["documents"][number] if answer["documents"] else [None] * len(ids)
-    metadatas = answer["metadatas"][number] if answer["metadatas"] else [None] * len(ids)
-    hits = [
-        Hit(id, float(score), document, dict(metadata or {}))
-        for id, score, document, metadata in zip(ids, scores, documents, metadatas, strict=True)
-    ]
+    hits = [Hit(id, float(score), text, metadata) for (id, text, metadata), score in zip(rows, scores, strict=True)]
     return sorted(hits, key=lambda hit: (-hit.score, hit.id)), bool(is_unit(vectors).all())
 
 
 def _tie_at_end(hits: list[Hit], k: int, count: int) -> bool:
     """Tell whether records beyond those fetched might tie with the last one kept."""
     return k <= len(hits) < count and hits[-1].score == hits[k - 1].score
-
-
-def _check_options(k: int, min_score: float | None, exact: Exact) -> None:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidOptionError(f"k must be a whole number of at least 1, got {k!r}.")
-    if min_score is not None and not -1.0 <= min_score <= 1.0:
-        raise InvalidOptionError(f"min_score is a cosine similarity between -1 and 1, got {min_score!r}.")
-    if exact not in (True, False, "auto"):
-        raise InvalidOptionError(f"exact={exact!r} is not offered; expected True, False or 'auto'.")
