@@ -6,9 +6,7 @@ import asyncio
 import copy
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,24 +14,21 @@ from typing import overload
 
 import numpy as np
 
-from minilm_retrieval.batching import Batch, make_batches
 from minilm_retrieval.cpu import thread_budget
 from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
 from minilm_retrieval.model_files import is_standard_name
+from minilm_retrieval.pipeline import Chunk, Pipeline, Positions, chunked, own_position
 from minilm_retrieval.progress import progress_bar
-from minilm_retrieval.tokenizer import Tokenizer, Tokens, check_texts
+from minilm_retrieval.tokenizer import Tokenizer, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
 BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32",)
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-# Sorting by length wants many texts at once, bounded memory and an early first result want few.
-_CHUNK_TEXTS = 4096
-_CHUNK_CHARACTERS = 131_072
 _CPU_TOKENS = 1024
 _GPU_TOKENS = 32_768
 
@@ -128,7 +123,7 @@ class MiniLMEmbedder:
         if isinstance(texts, (str, bytes)):
             raise InvalidTextError(f"Expected an iterable of texts, got one {type(texts).__name__}. Use encode(text).")
         log = self._truncation.new()
-        for chunk in self._run(_chunks(texts), log):
+        for chunk in self._run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
         log.report(self.max_seq_length)
 
@@ -227,108 +222,27 @@ class MiniLMEmbedder:
         where = list(positions.values())
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         with progress_bar("Embedding", len(texts), show_progress) as advance:
-            for chunk in self._run(_chunks(positions), log, where.__getitem__):
+            for chunk in self._run(chunked(positions), log, where.__getitem__):
                 for row, vector in enumerate(chunk.vectors(), chunk.position):
                     vectors[where[row]] = vector
                 advance(sum(len(where[chunk.position + row]) for row in range(len(chunk.texts))))
         log.report(self.max_seq_length)
         return vectors
 
-    def _run(
-        self, chunks: Iterator[list[str]], log: TruncationLog, where: Callable[[int], list[int]] = lambda row: [row]
-    ) -> Iterator[_Chunk]:
-        """Tokenise, batch and embed; the next chunk is tokenised while the last batches of this one still run.
-
-        ``where`` gives the positions in the caller's texts at which the nth text of the chunks stands.
-        """
+    def _run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:
+        """Embed chunks of texts; ``where`` says at which of the caller's positions the nth of their texts stands."""
         if self._closed:
             raise EngineError("This embedder was closed. Make a new one.")
-        tokenizer, max_length = self._model.tokenizer, self.max_seq_length
-        engine = get_engine(self._engine_key, self)
-        budget = _CPU_TOKENS if self.backend == "openvino" or self.device == "cpu" else _GPU_TOKENS
-        workers = self.threads if self.backend == "openvino" else 1
-        open_chunks: deque[_Chunk] = deque()
-        running: deque[tuple[_Chunk, Batch]] = deque()
-
-        def batches() -> Iterator[Batch]:
-            position = 0
-            for texts in chunks:
-                distinct = list(dict.fromkeys(check_texts(texts, position)))
-                tokens = [tokenizer.tokenize(text, max_length) for text in distinct]
-                rows = np.empty((len(distinct), self.dimension), dtype=np.float32)
-                chunk = _Chunk(texts, distinct, position, where, rows)
-                chunk.note_truncation(tokens, log, max_length)
-                position += len(texts)
-                open_chunks.append(chunk)
-                for batch in make_batches([token.ids for token in tokens], budget, workers, max_length):
-                    running.append((chunk, batch))
-                    yield batch
-
-        for vectors in engine.embed(batches()):
-            chunk, batch = running.popleft()
-            chunk.put(batch, vectors)
-            while open_chunks and open_chunks[0].complete:
-                yield open_chunks.popleft()
-
-
-@dataclass
-class _Chunk:
-    """Texts that are embedded together, and the rows that are finished."""
-
-    texts: list[str]
-    distinct: list[str]
-    position: int
-    where: Callable[[int], list[int]]
-    rows: FloatArray
-    finished: int = field(default=0)
-
-    @property
-    def complete(self) -> bool:
-        return self.finished == len(self.distinct)
-
-    def note_truncation(self, tokens: list[Tokens], log: TruncationLog, max_length: int) -> None:
-        lengths = {
-            text: token.untruncated_length for text, token in zip(self.distinct, tokens, strict=True) if token.truncated
-        }
-        if not lengths:
-            return
-        for row, text in enumerate(self.texts):
-            if text in lengths:
-                log.add(self.where(self.position + row), lengths[text])
-        log.check(max_length)
-
-    def put(self, batch: Batch, vectors: FloatArray) -> None:
-        positions = list(batch.positions)
-        kept = vectors[: len(positions)]
-        finite = np.isfinite(kept).all(axis=1)
-        if not finite.all():
-            text = self.distinct[positions[int(np.argmin(finite))]]
-            position = self.where(self.position + self.texts.index(text))[0]
-            raise EngineError(
-                f"The engine gave a vector that is not finite for the text at position {position}: {text[:60]!r}."
-            )
-        self.rows[positions] = kept
-        self.finished += len(positions)
-
-    def vectors(self) -> FloatArray:
-        """Return one row a text, in the order of the texts."""
-        if len(self.distinct) == len(self.texts):
-            return self.rows
-        row = {text: number for number, text in enumerate(self.distinct)}
-        return self.rows[[row[text] for text in self.texts]]
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    characters = 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text) if isinstance(text, str) else 0
-        if len(chunk) >= _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+        on_cpu = self.backend == "openvino" or self.device == "cpu"
+        pipeline = Pipeline(
+            tokenizer=self.tokenizer,
+            engine=get_engine(self._engine_key, self),
+            dimension=self.dimension,
+            max_length=self.max_seq_length,
+            token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
+            workers=self.threads if self.backend == "openvino" else 1,
+        )
+        return pipeline.run(chunks, log, where)
 
 
 def _absolute(model: str | os.PathLike[str] | None) -> str | None:

@@ -1,0 +1,143 @@
+"""Texts to vectors in bounded memory: chunk, tokenise, batch, embed, and put the rows back in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minilm_retrieval.batching import Batch, make_batches
+from minilm_retrieval.engines.engine import Engine, FloatArray
+from minilm_retrieval.errors import EngineError
+from minilm_retrieval.tokenizer import Tokenizer, Tokens, check_texts
+from minilm_retrieval.truncation import TruncationLog
+
+# Sorting by length wants many texts at once, bounded memory and an early first result want few.
+_CHUNK_TEXTS = 4096
+_CHUNK_CHARACTERS = 131_072
+
+Positions = Callable[[int], list[int]]
+
+
+def own_position(number: int) -> list[int]:
+    """Say that the nth text stands at the caller's position n."""
+    return [number]
+
+
+@dataclass
+class Chunk:
+    """Texts that are embedded together, and the rows that are finished."""
+
+    texts: list[str]
+    distinct: list[str]
+    position: int
+    where: Positions
+    rows: FloatArray
+    finished: int = field(default=0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is finished."""
+        return self.finished == len(self.distinct)
+
+    def note_truncation(self, tokens: list[Tokens], log: TruncationLog, max_length: int) -> None:
+        """Log which texts were cut."""
+        lengths = {
+            text: token.untruncated_length for text, token in zip(self.distinct, tokens, strict=True) if token.truncated
+        }
+        if not lengths:
+            return
+        for row, text in enumerate(self.texts):
+            if text in lengths:
+                log.add(self.where(self.position + row), lengths[text])
+        log.check(max_length)
+
+    def put(self, batch: Batch, vectors: FloatArray) -> None:
+        """Take the vectors of one batch."""
+        positions = list(batch.positions)
+        kept = vectors[: len(positions)]
+        finite = np.isfinite(kept).all(axis=1)
+        if not finite.all():
+            text = self.distinct[positions[int(np.argmin(finite))]]
+            position = self.where(self.position + self.texts.index(text))[0]
+            raise EngineError(
+                f"The engine gave a vector that is not finite for the text at position {position}: {text[:60]!r}."
+            )
+        self.rows[positions] = kept
+        self.finished += len(positions)
+
+    def vectors(self) -> FloatArray:
+        """Return one row a text, in the order of the texts."""
+        if len(self.distinct) == len(self.texts):
+            return self.rows
+        row = {text: number for number, text in enumerate(self.distinct)}
+        return self.rows[[row[text] for text in self.texts]]
+
+
+def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Group texts, in order, into lists bounded in number and characters."""
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text) if isinstance(text, str) else 0
+        if len(chunk) >= _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How texts become vectors.
+
+    Attributes:
+        tokenizer: The model's.
+        engine: Runs the batches.
+        dimension: Numbers in a vector.
+        max_length: Most tokens of a text.
+        token_budget: Most tokens of a batch.
+        workers: How many batches the engine runs at the same time.
+    """
+
+    tokenizer: Tokenizer
+    engine: Engine
+    dimension: int
+    max_length: int
+    token_budget: int
+    workers: int
+
+    def run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions) -> Iterator[Chunk]:
+        """Yield finished chunks in order; the next is tokenised while the last batches of this one still run."""
+        opened: deque[Chunk] = deque()
+        running: deque[tuple[Chunk, Batch]] = deque()
+        for vectors in self.engine.embed(self._batches(chunks, log, where, opened, running)):
+            chunk, batch = running.popleft()
+            chunk.put(batch, vectors)
+            while opened and opened[0].complete:
+                yield opened.popleft()
+
+    def _batches(
+        self,
+        chunks: Iterator[list[str]],
+        log: TruncationLog,
+        where: Positions,
+        opened: deque[Chunk],
+        running: deque[tuple[Chunk, Batch]],
+    ) -> Iterator[Batch]:
+        position = 0
+        for texts in chunks:
+            distinct = list(dict.fromkeys(check_texts(texts, position)))
+            tokens = [self.tokenizer.tokenize(text, self.max_length) for text in distinct]
+            chunk = Chunk(texts, distinct, position, where, np.empty((len(distinct), self.dimension), dtype=np.float32))
+            chunk.note_truncation(tokens, log, self.max_length)
+            position += len(texts)
+            opened.append(chunk)
+            for batch in make_batches(
+                [token.ids for token in tokens], self.token_budget, self.workers, self.max_length
+            ):
+                running.append((chunk, batch))
+                yield batch
