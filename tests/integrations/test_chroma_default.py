@@ -1,0 +1,130 @@
+"""Collections of Chroma's own default function, computed by its own code from the same weights in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import chromadb
+import numpy as np
+import pytest
+from chroma_minilm import (
+    MiniLMEmbeddingFunction,
+    accelerate_default_function,
+    accelerated_default_function,
+    restore_default_function,
+)
+from chromadb.api.types import DefaultEmbeddingFunction
+from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
+from export_onnx import chroma_download_path, export
+from stores import local_client
+
+from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
+
+QUESTIONS = [
+    "How does a for loop end?",
+    "names and scopes",
+    "what does the with statement do",
+    "operator precedence",
+    "import a module",
+]
+
+
+@pytest.fixture(scope="module")
+def onnx_model(tmp_path_factory: pytest.TempPathFactory, standard_directory: Path) -> Path:
+    """Export the published weights as the ONNX model that Chroma would download."""
+    for package in ("onnx", "torch", "transformers"):
+        pytest.importorskip(package)
+    directory = tmp_path_factory.mktemp("onnx-model")
+    export(standard_directory, directory)
+    return chroma_download_path(directory)
+
+
+@pytest.fixture
+def default_model(onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ONNXMiniLM_L6_V2, "DOWNLOAD_PATH", onnx_model)
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    paragraphs = [part.strip() for name in sorted(topics)[:30] for part in topics[name].split("\n\n")]
+    return list(dict.fromkeys(part for part in paragraphs if 40 < len(part) < 900))[:150]
+
+
+@pytest.fixture
+def default_collection(tmp_path: Path, default_model: None, texts: list[str]) -> Any:
+    collection = local_client(tmp_path).create_collection("docs")
+    assert collection.configuration_json["embedding_function"]["name"] == "default"
+    collection.add(ids=[f"id-{number:03}" for number in range(len(texts))], documents=texts)
+    return collection
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    yield
+    restore_default_function()
+
+
+def test_default_collection_gives_the_same_answers_through_us(
+    default_collection: Any, tmp_path: Path, embedder: MiniLMEmbedder, texts: list[str]
+) -> None:
+    theirs = default_collection.query(query_texts=QUESTIONS, n_results=10)
+    ours = local_client(tmp_path).get_collection("docs", embedding_function=MiniLMEmbeddingFunction.for_default())
+    found = ours.query(query_texts=QUESTIONS, n_results=10)
+    assert found["ids"] == theirs["ids"]
+    np.testing.assert_allclose(found["distances"], theirs["distances"], atol=1e-4)
+
+    hits = Retriever(open_collection("docs", path=tmp_path), embedder).search_many(QUESTIONS, k=10)
+    assert [[hit.id for hit in row] for row in hits] == theirs["ids"]
+    cosines = 1 - np.array(theirs["distances"]) / 2
+    np.testing.assert_allclose([[hit.score for hit in row] for row in hits], cosines, atol=1e-4)
+
+
+def test_default_collection_stays_usable_without_us(default_collection: Any, tmp_path: Path, texts: list[str]) -> None:
+    ours = local_client(tmp_path).get_collection("docs", embedding_function=MiniLMEmbeddingFunction.for_default())
+    ours.add(ids=["new"], documents=["The zebra crossed the road at midnight."])
+    theirs = local_client(tmp_path).get_collection("docs")
+    assert isinstance(theirs._embedding_function, DefaultEmbeddingFunction)
+    assert theirs.configuration_json["embedding_function"] == {"type": "known", "name": "default", "config": {}}
+    assert theirs.query(query_texts=["a striped animal on a street"], n_results=1)["ids"] == [["new"]]
+
+
+def test_collection_made_with_for_default_opens_without_us(tmp_path: Path, default_model: None) -> None:
+    client = local_client(tmp_path)
+    made = client.create_collection("made", embedding_function=MiniLMEmbeddingFunction.for_default())
+    made.add(ids=["a", "b"], documents=["apples and pears", "engines and wheels"])
+    assert client.get_collection("made").query(query_texts=["fruit"], n_results=1)["ids"] == [["a"]]
+
+
+def test_acceleration_covers_old_and_new_default_collections_and_can_be_undone(
+    default_collection: Any, embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = default_collection.query(query_texts=QUESTIONS, n_results=5)["ids"]
+    used: list[int] = []
+    original = ONNXMiniLM_L6_V2.__call__
+    monkeypatch.setattr(ONNXMiniLM_L6_V2, "__call__", lambda self, input: used.append(1) or original(self, input))
+
+    accelerate_default_function()
+    accelerate_default_function(threads=1)
+    assert default_collection.query(query_texts=QUESTIONS, n_results=5)["ids"] == before
+    fresh = chromadb.EphemeralClient().get_or_create_collection("fresh-default")
+    fresh.upsert(ids=["a"], documents=["hello world"])
+    stored = fresh.get(include=["embeddings"])["embeddings"][0]
+    np.testing.assert_allclose(stored, embedder.encode("hello world"), atol=1e-6)
+    assert fresh.configuration_json["embedding_function"]["name"] == "default"
+    assert used == []
+
+    restore_default_function()
+    restore_default_function()
+    assert default_collection.query(query_texts=QUESTIONS, n_results=5)["ids"] == before
+    assert used != []
+
+
+def test_acceleration_for_a_block(default_model: None) -> None:
+    original = DefaultEmbeddingFunction.__call__
+    with pytest.raises(RuntimeError), accelerated_default_function():
+        assert DefaultEmbeddingFunction.__call__ is not original
+        raise RuntimeError
+    assert DefaultEmbeddingFunction.__call__ is original

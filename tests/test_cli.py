@@ -1,0 +1,151 @@
+"""The commands, each in a process of its own as a shell user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import TOPICS, chroma_server, fill, local_client, random_vectors
+from subprocesses import clean_environment
+
+from minilm_retrieval import MiniLMEmbedder, __version__
+
+
+def minilm(*arguments: str, folder: Path, stdin: str | None = None, **environment: str) -> Any:
+    return subprocess.run(
+        [sys.executable, "-m", "minilm_retrieval", *arguments],
+        cwd=folder,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=clean_environment({"COLUMNS": "200", "TERM": "dumb", **environment}),
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "texts").mkdir()
+    for number, text in enumerate(TOPICS):
+        (tmp_path / "texts" / f"{number}.txt").write_text(text)
+    return tmp_path
+
+
+def test_index_and_search(folder: Path) -> None:
+    first = minilm("index", "texts", folder=folder)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "10 added, 0 updated, 0 unchanged." in first.stdout
+    assert "10 written" in first.stdout
+    (folder / "texts" / "0.txt").write_text("A dog barked.")
+    assert "0 added, 1 updated, 9 unchanged." in minilm("index", "texts", folder=folder).stdout
+    found = minilm("search", "rover on the red planet", "-k", "1", folder=folder)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert str((folder / "texts" / "8.txt").resolve()) in found.stdout
+    assert "entered orbit around Mars" in found.stdout
+
+
+def test_json_output(folder: Path, embedder: MiniLMEmbedder) -> None:
+    report = json.loads(minilm("index", "texts", "--collection", "notes", "--json", folder=folder).stdout)
+    assert (report["added"], report["passages_stored"], report["failed"]) == (10, 10, [])
+    arguments = ("search", "cooking", "-c", "notes", "-k", "2", "--json", "--where-document", '{"$contains": "bread"}')
+    (hit,) = json.loads(minilm(*arguments, folder=folder).stdout)
+    assert hit["document"] == TOPICS[7]
+    assert hit["score"] == pytest.approx(float(embedder.encode("cooking") @ embedder.encode(TOPICS[7])), abs=1e-5)
+    assert hit["metadata"]["start"] == 0
+
+
+def test_nothing_found_says_so(folder: Path) -> None:
+    minilm("index", "texts", folder=folder)
+    result = minilm("search", "anything", "--min-score", "0.99", folder=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+    assert minilm("search", "anything", "--min-score", "0.99", "--json", folder=folder).stdout == "[]\n"
+
+
+def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
+    (folder / "texts" / "bad.txt").write_bytes(b"\xff\x00")
+    result = minilm("index", "texts", "missing.txt", folder=folder)
+    assert result.returncode == 1
+    assert "10 added" in result.stdout
+    assert "2 failed" in result.stdout
+    assert "bad.txt: holds zero bytes" in result.stderr
+    assert "missing.txt: no such file or folder" in result.stderr
+
+
+def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
+    lines = minilm("embed", "--json", folder=folder, stdin="hello\n\nworld\n").stdout.splitlines()
+    parsed = [json.loads(line) for line in lines]
+    assert [item["text"] for item in parsed] == ["hello", "", "world"]
+    np.testing.assert_allclose(
+        [item["embedding"] for item in parsed], embedder.encode(["hello", "", "world"]), atol=1e-6
+    )
+    assert "(384 numbers)" in minilm("embed", "hello", folder=folder).stdout
+    (folder / "lines.txt").write_text("one\ntwo\n")
+    assert minilm("embed", "-i", "lines.txt", "-o", "out.npy", folder=folder).returncode == 0
+    np.testing.assert_allclose(np.load(folder / "out.npy"), embedder.encode(["one", "two"]), atol=1e-6)
+
+
+def test_doctor(folder: Path) -> None:
+    facts = json.loads(minilm("doctor", "--json", folder=folder, MINILM_THREADS="1").stdout)
+    assert facts["threads"] == {"count": 1, "reason": "set by MINILM_THREADS"}
+    assert facts["model"]["fingerprint"] == MiniLMEmbedder().fingerprint
+    assert set(facts["extras"]) == {"chroma", "langchain", "llama-index", "torch"}
+    shown = minilm("doctor", folder=folder)
+    assert shown.returncode == 0
+    for word in ("OpenVINO", "threads", "installed package", "chroma: ", "sqlite"):
+        assert word in shown.stdout
+
+
+def test_doctor_without_a_working_model(folder: Path) -> None:
+    result = minilm("doctor", "--model", "no/such-model", folder=folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder))
+    assert result.returncode == 1
+    assert "not on this machine" in result.stdout
+
+
+def test_version(folder: Path) -> None:
+    assert minilm("--version", folder=folder).stdout == f"minilm-retrieval {__version__}\n"
+
+
+def test_server(folder: Path) -> None:
+    with chroma_server(folder / "server") as port:
+        place = ("--host", "127.0.0.1", "--port", str(port), "--header", "X-Test: yes")
+        assert minilm("index", "texts", *place, folder=folder).returncode == 0
+        assert "Mars" in minilm("search", "red planet", "-k", "1", *place, folder=folder).stdout
+    assert not (folder / "chroma").exists()
+
+
+MISTAKES = [
+    (("search", "x"), 1, "chroma holds no Chroma database"),
+    (("search", "x", "--path", "store", "-c", "nope"), 1, "No collection 'nope' here. There are: random."),
+    (("search", "x", "--path", "store", "-c", "random"), 1, "embedded by another model"),
+    (("search", "x", "--path", "a", "--host", "b"), 2, "either --path or --host"),
+    (("search", "x", "--port", "5"), 2, "go with --host"),
+    (("search", "x", "--host", "h", "--header", "nonsense"), 2, "'Name: value'"),
+    (("search", "x", "--path", "store", "-c", "random", "--where", "{"), 1, "another model"),
+    (("index", "texts", "-c", "a"), 2, "3-512 characters"),
+    (("index", "texts", "--passage-tokens", "5000"), 2, "8 to 256 tokens, got 5000"),
+    (("index", "texts", "--threads", "0"), 2, "at least 1"),
+    (("index", "texts", "--model", "no/such-model"), 1, "Ways to get it"),
+    (("embed", "x", "--input", "y"), 2, "not both"),
+    (("embed", "--input", "missing.txt"), 1, "cannot be read"),
+    (("embed", "x", "-o", "x.txt"), 2, "must end in .npy"),
+    (("embed", "x", "-o", "missing/x.npy"), 1, "cannot be written"),
+    (("index",), 2, "Missing argument"),
+    (("nonsense",), 2, "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
+def test_mistakes_get_a_message_and_no_traceback(folder: Path, arguments: Any, code: int, message: str) -> None:
+    if "random" in arguments or "nope" in arguments:
+        fill(local_client(folder / "store"), "random", random_vectors(10), documents=TOPICS)
+    result = minilm(*arguments, folder=folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder))
+    assert message in result.stderr.replace("\n", " ")
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr + result.stdout

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import pytest
+from stores import fill, local_client, random_vectors
+
+from minilm_retrieval import MiniLMEmbedder, open_collection
+from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.store.collection import pages, space_of, stored_function
+
+
+@pytest.mark.parametrize("space", ["cosine", "l2", "ip"])
+def test_new_collection_records_space_and_function(tmp_path: Path, space: str) -> None:
+    collection = open_collection("docs", path=tmp_path, create=True, space=space)
+    assert space_of(collection) == space
+    function = stored_function(collection)
+    assert function.name == "minilm_retrieval"
+    assert function.fingerprint == MiniLMEmbedder().fingerprint
+
+
+def test_space_of_old_collections_is_in_their_metadata(tmp_path: Path) -> None:
+    client = local_client(tmp_path)
+    old = client.create_collection("old", embedding_function=None, metadata={"hnsw:space": "ip"})
+    plain = client.create_collection("plain", embedding_function=None)
+    assert space_of(old) == "ip"
+    assert space_of(plain) == "l2"
+
+
+def test_space_is_read_from_spann_and_from_bare_metadata() -> None:
+    class Stored:
+        def __init__(self, configuration: Any, metadata: Any) -> None:
+            self.configuration_json, self.metadata = configuration, metadata
+
+    stored: list[Any] = [
+        Stored({"hnsw": None, "spann": {"space": "ip"}}, None),
+        Stored({}, {"hnsw:space": "cosine"}),
+        Stored(None, None),
+    ]
+    assert [space_of(collection) for collection in stored] == ["ip", "cosine", "l2"]
+
+
+def test_collection_is_opened_again_with_what_it_holds(tmp_path: Path) -> None:
+    made = open_collection("docs", path=tmp_path, create=True)
+    made.add(ids=["a"], documents=["hello"])
+    assert open_collection("docs", path=tmp_path).get()["documents"] == ["hello"]
+
+
+def test_existing_client_is_used() -> None:
+    client = chromadb.EphemeralClient()
+    collection = open_collection("in-memory", client=client, create=True)
+    assert [found.name for found in client.list_collections()].count(collection.name) == 1
+
+
+def test_directory_that_the_process_has_open_already(tmp_path: Path) -> None:
+    client = chromadb.PersistentClient(str(tmp_path))
+    client.create_collection("docs", embedding_function=None)
+    assert open_collection("docs", path=tmp_path).name == "docs"
+
+
+def test_missing_collection_lists_those_there_are(tmp_path: Path) -> None:
+    open_collection("alpha", path=tmp_path, create=True)
+    with pytest.raises(CollectionNotFoundError, match=r"No collection 'beta' here. There are: alpha"):
+        open_collection("beta", path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "got none of them"),
+        ({"path": "a", "host": "b"}, "got path and host"),
+        ({"path": "a", "port": 1}, "go with host"),
+        ({"path": "a", "space": "euclid"}, "expected one of cosine, l2, ip"),
+    ],
+)
+def test_wrong_places_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=message):
+        open_collection("docs", **arguments)
+
+
+def test_wrong_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOptionError, match="'a'.*3-512 characters"):
+        open_collection("a", path=tmp_path, create=True)
+
+
+def test_directory_without_database_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no Chroma database"):
+        open_collection("docs", path=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_damaged_database_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "chroma.sqlite3").write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_collection("docs", path=tmp_path)
+
+
+def test_server_that_is_not_there(unused_tcp_port: int) -> None:
+    with pytest.raises(StoreError, match=f"No Chroma server answers at http://localhost:{unused_tcp_port}"):
+        open_collection("docs", host="localhost", port=unused_tcp_port)
+
+
+def test_pages_give_every_record_once(tmp_path: Path) -> None:
+    vectors = random_vectors(25)
+    collection = fill(local_client(tmp_path), "docs", vectors)
+    read = list(pages(collection, 10))
+    assert [len(ids) for ids, _ in read] == [10, 10, 5]
+    assert sorted(id for ids, _ in read for id in ids) == [f"id-{number:05}" for number in range(25)]
+
+
+def test_client_made_here_sends_no_telemetry(tmp_path: Path) -> None:
+    collection = open_collection("docs", path=tmp_path, create=True)
+    assert collection._client._system.settings.anonymized_telemetry is False

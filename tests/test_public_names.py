@@ -1,0 +1,61 @@
+"""The names that users, stored collections and other projects depend on."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from subprocesses import run_python
+
+import minilm_retrieval
+
+NAMES = {
+    "minilm_retrieval": [
+        "Document",
+        "Hit",
+        "IndexReport",
+        "MiniLMEmbedder",
+        "Retriever",
+        "errors",
+        "index_documents",
+        "open_collection",
+    ],
+    "chroma_minilm": [
+        "MiniLMEmbeddingFunction",
+        "accelerate_default_function",
+        "accelerated_default_function",
+        "restore_default_function",
+    ],
+    "langchain_minilm": [],
+    "llama_index_minilm": [],
+}
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_package_offers_its_names(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(getattr(module, "__all__", [])) == NAMES[package]
+    for name in NAMES[package]:
+        assert getattr(module, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_here"):
+        minilm_retrieval.nothing_here  # noqa: B018
+
+
+def test_missing_chroma_names_the_extra() -> None:
+    output = run_python(
+        """
+        import sys
+        sys.modules["chromadb"] = None
+        from minilm_retrieval import open_collection
+        from minilm_retrieval.errors import MissingExtraError
+        for action in (lambda: open_collection("docs", path="."), lambda: __import__("chroma_minilm")):
+            try:
+                action()
+            except MissingExtraError as error:
+                print(error)
+        """
+    )
+    assert output.count('pip install "minilm-retrieval[chroma]"') == 2
