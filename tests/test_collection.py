@@ -81,7 +81,7 @@ def test_wrong_places_are_refused(arguments: dict[str, Any], message: str) -> No
 
 
 def test_wrong_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOptionError, match="'a'.*3-512 characters"):
+    with pytest.raises(InvalidOptionError, match=r"'a'.*3-512 characters"):
         open_collection("a", path=tmp_path, create=True)
 
 

@@ -25,7 +25,7 @@ def test_other_dimension_names_both_and_the_remedy(tmp_path: Path, embedder: Min
 
 def test_other_model_of_the_same_dimension_is_found_out(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
     collection = fill(local_client(tmp_path), "docs", random_vectors(10), documents=TOPICS)
-    with pytest.raises(CollectionMismatchError, match="another model.*median cosine.*index the documents"):
+    with pytest.raises(CollectionMismatchError, match=r"another model.*median cosine.*index the documents"):
         Retriever(collection, embedder)
 
 

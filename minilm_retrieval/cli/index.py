@@ -23,7 +23,7 @@ def index(
     header: options.Headers = None,
     text_field: Annotated[str, typer.Option(help="Field that holds the text in JSONL and CSV files.")] = "text",
     passage_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a passage.  [default: all that the model reads]")
+        int | None, typer.Option(help="Most tokens of a passage. Default: all that the model reads.")
     ] = None,
     model: options.Model = None,
     threads: options.Threads = None,

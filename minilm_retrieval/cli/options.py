@@ -18,15 +18,15 @@ DEFAULT_PATH = "./chroma"
 
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 CollectionName = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
-ChromaPath = Annotated[str | None, typer.Option("--path", help=f"Chroma directory.  [default: {DEFAULT_PATH}]")]
+ChromaPath = Annotated[str | None, typer.Option("--path", help=f"Chroma directory. Default: {DEFAULT_PATH}.")]
 Host = Annotated[str | None, typer.Option(help="Host of a Chroma server, in place of --path.")]
-Port = Annotated[int | None, typer.Option(help="Port of the Chroma server.  [default: 8000]")]
+Port = Annotated[int | None, typer.Option(help="Port of the Chroma server. Default: 8000.")]
 Ssl = Annotated[bool, typer.Option("--ssl", help="The Chroma server speaks TLS.")]
 Headers = Annotated[
     list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
 ]
-Model = Annotated[str | None, typer.Option(help="Model directory or hub id.  [default: all-MiniLM-L6-v2]")]
-Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: as many as this process may]")]
+Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
+Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
 
 
 def place(path: str | None, host: str | None, port: int | None, ssl: bool, header: list[str] | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def search(
     where_document: Annotated[str | None, typer.Option(help="Document filter of Chroma, as JSON.")] = None,
     exact: Annotated[
         bool | None,
-        typer.Option("--exact/--approximate", help="Compare every vector, or ask the index.  [default: auto]"),
+        typer.Option("--exact/--approximate", help="Compare every vector, or ask the index. Default: auto."),
     ] = None,
     model: options.Model = None,
     threads: options.Threads = None,

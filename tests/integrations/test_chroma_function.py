@@ -9,11 +9,11 @@ from typing import Any
 import chromadb
 import numpy as np
 import pytest
-from chroma_minilm import MiniLMEmbeddingFunction
 from chromadb.utils.embedding_functions import DefaultEmbeddingFunction, known_embedding_functions
 from stores import TOPICS, chroma_server, local_client
 from subprocesses import run_python
 
+from chroma_minilm import MiniLMEmbeddingFunction
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError, InvalidTextError, MiniLMError
 

@@ -1,0 +1,29 @@
+"""Each example runs as it stands and prints something worth reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from subprocesses import run_python
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    script = f"import os, runpy\nos.chdir({str(folder)!r})\nrunpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__')"
+    return run_python(script, *arguments)
+
+
+def test_python_reference(tmp_path: Path) -> None:
+    first = run_example("python_reference.py", tmp_path, "What", "does", "the", "else", "of", "a", "loop", "do?")
+    assert "topics of the Python language reference" in first
+    assert "Question: What does the else of a loop do?" in first
+    assert "1. cosine 0." in first
+    assert "break" in first
+    again = run_example("python_reference.py", tmp_path)
+    assert "Indexed 0 topics of the Python language reference as 0 passages" in again
+
+
+def test_every_example_is_tested() -> None:
+    source = Path(__file__).read_text()
+    assert [file.name for file in EXAMPLES.glob("*.py") if f'"{file.name}"' not in source] == []
