@@ -13,6 +13,7 @@ import numpy.typing as npt
 from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.store.client import connect, store_errors
+from minilm_retrieval.store.hits import NO_FILTER, Filter
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -182,12 +183,9 @@ def records(
 
 
 def pages(
-    collection: Collection,
-    size: int,
-    where: Mapping[str, Any] | None = None,
-    where_document: Mapping[str, Any] | None = None,
+    collection: Collection, size: int, filter: Filter = NO_FILTER
 ) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
-    """Yield all ids and stored vectors, so many at a time, in memory for one page.
+    """Yield the ids and stored vectors that pass a filter, so many at a time, in memory for one page.
 
     Yields:
         ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
@@ -195,13 +193,7 @@ def pages(
     offset = 0
     while True:
         with store_errors("reading vectors"):
-            page = collection.get(
-                where=dict(where) if where else None,
-                where_document=dict(where_document) if where_document else None,  # type: ignore[arg-type]
-                limit=size,
-                offset=offset,
-                include=["embeddings"],
-            )
+            page = collection.get(limit=size, offset=offset, include=["embeddings"], **filter.arguments())
         ids = page["ids"]
         if ids:
             yield ids, np.asarray(page["embeddings"])

@@ -23,6 +23,8 @@ _ANOTHER_MODEL = 0.4
 _SAME_VECTOR = 0.98
 _SAMPLE_PLACES = 4
 _SAMPLES_A_PLACE = 16
+# Distances of l2 and ip rank by cosine only for unit vectors, so more of them are looked at.
+_LENGTHS_A_PLACE = 500
 _TEXTS_COMPARED = 4
 # LlamaIndex embeds a node's text with its metadata lines and stores the bare text; the two cannot be compared.
 _LLAMA_INDEX_KEY = "_node_content"
@@ -65,7 +67,8 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
             f"this embedder has {embedder.fingerprint} (max_seq_length {embedder.max_seq_length}, "
             f"normalize {embedder.normalize}). Use the embedder it was made with, or index the documents again."
         )
-    sample = _sample(collection)
+    space = space_of(collection)
+    sample = _sample(collection, _SAMPLES_A_PLACE if space == "cosine" else _LENGTHS_A_PLACE)
     if sample.vectors.size and sample.vectors.shape[1] != embedder.dimension:
         raise CollectionMismatchError(
             f"The collection {collection.name!r} holds vectors of {sample.vectors.shape[1]} numbers"
@@ -74,7 +77,7 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
         )
     if function.fingerprint is None:
         _compare_texts(collection, embedder, sample, function.name)
-    return CollectionFacts(space_of(collection), bool(is_unit(sample.vectors).all()) if sample.vectors.size else True)
+    return CollectionFacts(space, bool(is_unit(sample.vectors).all()) if sample.vectors.size else True)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class _Sample:
     texts: list[str | None]
 
 
-def _sample(collection: Collection) -> _Sample:
+def _sample(collection: Collection, samples_a_place: int) -> _Sample:
     """Read a few records from several places of the collection."""
     vectors: list[Any] = []
     texts: list[str | None] = []
@@ -93,7 +96,7 @@ def _sample(collection: Collection) -> _Sample:
         count = collection.count()
         step = max(1, count // _SAMPLE_PLACES)
         for offset in range(0, count, step):
-            size = min(_SAMPLES_A_PLACE, step)
+            size = min(samples_a_place, step)
             page = collection.get(limit=size, offset=offset, include=["embeddings", "documents", "metadatas"])
             vectors.extend(page["embeddings"] if page["embeddings"] is not None else [])
             for _, text, metadata in records(page["ids"], page["documents"], page["metadatas"]):
