@@ -11,7 +11,7 @@ from pydoc_data.topics import topics
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 
 PATH = "demo-chroma"
-QUESTION = "How does Python look up a name inside a nested function?"
+QUESTION = "How are the arguments of a function call evaluated?"
 
 
 def main() -> None:

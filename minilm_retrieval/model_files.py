@@ -118,13 +118,30 @@ def _find_standard() -> ModelFiles:
         downloaded = _download(STANDARD_MODEL, STANDARD_REVISION, tuple(STANDARD_SHA256), force=damage is not None)
     except ModelNotFoundError as error:
         raise (damage or error) from error
-    return _verified(downloaded, f"downloaded to {downloaded}", "Check what the hub endpoint serves, and try again.")
+    try:
+        remedy = "Check what the hub endpoint serves, and try again."
+        return _verified(downloaded, f"downloaded to {downloaded}", remedy)
+    except ModelIntegrityError:
+        if damage is not None:
+            # Without a network some versions of the hub's client give back the cache that was damaged before.
+            raise damage from None
+        _remove_damaged(downloaded)
+        raise
 
 
 def _verified(directory: Path, origin: str, remedy: str) -> ModelFiles:
     for name, expected in STANDARD_SHA256.items():
         _check_file(directory / name, expected, remedy)
     return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True)
+
+
+def _remove_damaged(directory: Path) -> None:
+    """Take files that are not the published ones out of the shared cache, where any program would find them."""
+    for name, expected in STANDARD_SHA256.items():
+        file = directory / name
+        if file.is_file() and sha256_of(file) != expected:
+            file.resolve().unlink()
+            file.unlink(missing_ok=True)
 
 
 def _check_file(file: Path, expected: str, remedy: str) -> None:
@@ -188,8 +205,12 @@ def _download(model: str, revision: str | None, patterns: tuple[str, ...], force
 
     if constants.HF_HUB_OFFLINE:
         raise _not_found(model, "HF_HUB_OFFLINE is set, so nothing was downloaded")
+    # The weights come last, so that where they are, the rest of the model is too.
+    steps = ([pattern for pattern in patterns if pattern != WEIGHTS], [WEIGHTS])
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns), force_download=force))
+        for step in steps:
+            path = snapshot_download(model, revision=revision, allow_patterns=step, force_download=force)
+        return Path(path)
     except Exception as error:
         raise _not_found(model, f"the download failed: {type(error).__name__}: {error}") from error
 
