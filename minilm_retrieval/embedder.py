@@ -31,6 +31,7 @@ PRECISIONS = ("float32",)
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 _CPU_TOKENS = 1024
 _GPU_TOKENS = 32_768
+_WARMUP_TOKENS = 1024
 
 
 class MiniLMEmbedder:
@@ -120,8 +121,8 @@ class MiniLMEmbedder:
         Raises:
             As :meth:`encode`; positions in messages count from the start of the stream.
         """
-        if isinstance(texts, (str, bytes)):
-            raise InvalidTextError(f"Expected an iterable of texts, got one {type(texts).__name__}. Use encode(text).")
+        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+            raise InvalidTextError(f"Expected an iterable of texts, got {type(texts).__name__}. For one: encode(text).")
         log = self._truncation.new()
         for chunk in self._run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
@@ -176,8 +177,10 @@ class MiniLMEmbedder:
     def warmup(self) -> None:
         """Load and compile everything now, so that the first real call does not wait for it."""
         self.encode("warm up")
+        # Several batches, so that what runs batches side by side is prepared too.
         long = "warm up " * self.max_seq_length
-        self.quietly().encode([f"{number} {long}" for number in range(2 * self.threads)])
+        count = -(-_WARMUP_TOKENS // self.max_seq_length)
+        self.quietly().encode([f"{number} {long}" for number in range(count)])
 
     def quietly(self) -> MiniLMEmbedder:
         """Return an embedder of the same options and engine that says nothing about truncation."""

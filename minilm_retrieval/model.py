@@ -78,10 +78,14 @@ class Model:
             with safe_open(file, framework="numpy") as tensors:
                 stored = set(tensors.keys())
                 prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
-                return {
-                    name: _checked(tensors.get_tensor(prefix + name) if prefix + name in stored else None, shape, name)
-                    for name, shape in tensor_shapes(self.config).items()
-                }
+                weights = {}
+                for name, shape in tensor_shapes(self.config).items():
+                    if prefix + name not in stored:
+                        raise UnsupportedModelError(f"{file} lacks the tensor {name}, which config.json asks for.")
+                    described = tensors.get_slice(prefix + name)
+                    _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
+                    weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
+                return weights
         except SafetensorError as error:
             raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
 
@@ -177,17 +181,14 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _checked(tensor: npt.NDArray[np.generic] | None, shape: tuple[int, ...], name: str) -> npt.NDArray[np.float32]:
-    if tensor is None:
-        raise UnsupportedModelError(f"The weights lack the tensor {name}, which the configuration asks for.")
+def _check_tensor(name: str, shape: tuple[int, ...], kind: str, expected: tuple[int, ...]) -> None:
     # The number of token types is not in the configuration read here; only the first row is ever used.
-    matches = len(tensor.shape) == len(shape) and all(a in (0, b) for a, b in zip(shape, tensor.shape, strict=True))
-    if not matches or tensor.dtype not in (np.float32, np.float16):
+    matches = len(shape) == len(expected) and all(a in (0, b) for a, b in zip(expected, shape, strict=True))
+    if not matches or kind not in ("F32", "F16"):
         raise UnsupportedModelError(
-            f"The tensor {name} has shape {tensor.shape} and type {tensor.dtype}; "
-            f"expected {shape} in float32 or float16, from the configuration."
+            f"The tensor {name} has shape {shape} and type {kind}; expected {expected} in F32 or F16, "
+            "from the configuration."
         )
-    return np.asarray(tensor, dtype=np.float32)
 
 
 _models: dict[tuple[str, str], Model] = {}

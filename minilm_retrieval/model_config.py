@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from minilm_retrieval.errors import UnsupportedModelError
+from minilm_retrieval.errors import MiniLMError, ModelIntegrityError, UnsupportedModelError
+
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+# [CLS], one token of text, [SEP].
+MIN_LENGTH = 3
 _POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
 
 
@@ -41,7 +45,8 @@ def read_config(directory: Path) -> ModelConfig:
         directory: Holds ``config.json``, ``modules.json`` and the pooling module's own ``config.json``.
 
     Raises:
-        UnsupportedModelError: A file is missing or not JSON, or it names an architecture, module, activation, position
+        ModelIntegrityError: A file is not JSON.
+        UnsupportedModelError: A file is missing, or names an architecture, module, activation, position
             embedding, pooling or prompt that this library does not run.
     """
     config = _read_json(directory, "config.json")
@@ -54,7 +59,7 @@ def read_config(directory: Path) -> ModelConfig:
     _refuse_default_prompt(directory)
     try:
         max_positions = int(config["max_position_embeddings"])
-        return ModelConfig(
+        found = ModelConfig(
             hidden_size=int(config["hidden_size"]),
             layers=int(config["num_hidden_layers"]),
             heads=int(config["num_attention_heads"]),
@@ -68,15 +73,25 @@ def read_config(directory: Path) -> ModelConfig:
             lowercase=bool(settings.get("do_lower_case", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UnsupportedModelError):
+        if isinstance(error, MiniLMError):
             raise
         raise UnsupportedModelError(f"{directory / 'config.json'} lacks a usable value: {error}") from error
+    if found.heads < 1 or found.hidden_size % found.heads:
+        raise UnsupportedModelError(
+            f"{directory} has num_attention_heads {found.heads}, which does not divide hidden_size {found.hidden_size}."
+        )
+    if found.max_seq_length < MIN_LENGTH:
+        raise UnsupportedModelError(
+            f"{directory} sets max_seq_length to {found.max_seq_length}; {MIN_LENGTH} is the least that holds a text."
+        )
+    return found
 
 
 def _module_paths(directory: Path) -> tuple[str, str]:
     """Return the relative paths of the transformer and pooling modules, having refused all others."""
-    modules = _read_json(directory, "modules.json")
-    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    modules = [module if isinstance(module, dict) else {} for module in _parsed(directory, "modules.json", list)]
+    types = [str(module.get("type", "")) for module in modules]
+    kinds = [kind.rsplit(".", 1)[-1] if kind.startswith("sentence_transformers.") else kind for kind in types]
     if kinds not in (["Transformer", "Pooling", "Normalize"], ["Transformer", "Pooling"]):
         raise UnsupportedModelError(
             f"{directory / 'modules.json'} lists the modules {kinds}; "
@@ -129,20 +144,26 @@ def _require(config: dict[str, Any], key: str, offered: set[Any], directory: Pat
         raise UnsupportedModelError(f"{directory} {phrase} {value!r} (config.json); this library runs: {names}.")
 
 
-def _read_json(directory: Path, name: str) -> Any:
+def _read_json(directory: Path, name: str) -> dict[str, Any]:
+    return _parsed(directory, name, dict)
+
+
+def _optional_json(directory: Path, name: str) -> dict[str, Any]:
+    return _read_json(directory, name) if (directory / name).exists() else {}
+
+
+def _parsed(directory: Path, name: str, kind: type[_Json]) -> _Json:
     try:
-        return json.loads((directory / name).read_text(encoding="utf-8"))
+        content = json.loads((directory / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UnsupportedModelError(
             f"{directory} has no {name}. A model directory is one that sentence-transformers wrote "
             "(SentenceTransformer.save_pretrained) or a copy of a model repository."
         ) from None
     except (OSError, ValueError) as error:
-        raise UnsupportedModelError(f"{directory / name} cannot be read as JSON: {error}") from error
-
-
-def _optional_json(directory: Path, name: str) -> dict[str, Any]:
-    if not (directory / name).exists():
-        return {}
-    content = _read_json(directory, name)
-    return content if isinstance(content, dict) else {}
+        raise ModelIntegrityError(
+            f"{directory / name} cannot be read as JSON: {error}. Copy the model again."
+        ) from error
+    if not isinstance(content, kind):
+        raise UnsupportedModelError(f"{directory / name} holds a {type(content).__name__}, expected a {kind.__name__}.")
+    return content

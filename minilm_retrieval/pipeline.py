@@ -119,6 +119,8 @@ class Pipeline:
             chunk.put(batch, vectors)
             while opened and opened[0].complete:
                 yield opened.popleft()
+        if opened:
+            raise EngineError("The engine gave fewer vectors than it was asked for.")
 
     def _batches(
         self,

@@ -49,6 +49,8 @@ class TorchEngine:
             )
         except (RuntimeError, AssertionError) as error:
             raise EngineError(f"torch cannot use the device {device!r}: {error}") from error
+        # Weights stored as float16 are computed with in float32, as by the other engine.
+        encoder.float()
         self._modules: list[Any] = [encoder[0], encoder[1]]
 
     def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
