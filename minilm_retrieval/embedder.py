@@ -19,6 +19,7 @@ from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
+from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import is_standard_name
 from minilm_retrieval.pipeline import Chunk, Pipeline, Positions, chunked, own_position
 from minilm_retrieval.progress import progress_bar
@@ -278,6 +279,6 @@ def _one_of(name: str, value: str, offered: Sequence[str]) -> str:
 
 
 def _length(value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 3):
-        raise InvalidOptionError(f"max_seq_length must be a whole number of at least 3, got {value!r}.")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < MIN_LENGTH):
+        raise InvalidOptionError(f"max_seq_length must be a whole number of at least {MIN_LENGTH}, got {value!r}.")
     return value
