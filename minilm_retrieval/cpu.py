@@ -130,10 +130,9 @@ def _physical_cores(processors: frozenset[int], topology: Path = _CPU_TOPOLOGY) 
 
 
 def _positive(value: int | str, name: str) -> int:
-    try:
+    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if isinstance(value, str) and value.strip().isdecimal():
         number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if number < 1 or isinstance(value, bool):
+    if number < 1:
         raise InvalidOptionError(f"{name} must be a whole number of at least 1, got {value!r}")
     return number

@@ -101,13 +101,15 @@ class MiniLMEmbedder:
             ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The model cannot be loaded.
             EngineError: The engine failed, or this embedder was closed.
         """
-        if isinstance(texts, str):
-            return np.ascontiguousarray(self._encode([texts], show_progress)[0])
-        return self._encode(check_texts(texts), show_progress)
+        vectors, log = self._encode(texts, show_progress)
+        log.report(self.max_seq_length)
+        return vectors
 
     async def aencode(self, texts: str | Sequence[str]) -> FloatArray:
         """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
-        return await asyncio.to_thread(self.encode, texts)
+        vectors, log = await asyncio.to_thread(self._encode, texts, False)
+        log.report(self.max_seq_length)
+        return vectors
 
     def encode_stream(self, texts: Iterable[str]) -> Iterator[tuple[list[str], FloatArray]]:
         """Embed any number of texts in bounded memory.
@@ -216,10 +218,16 @@ class MiniLMEmbedder:
         threads = self.threads if self.backend == "openvino" else self._requested_threads
         return EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)
 
-    def _encode(self, texts: list[str], show_progress: bool) -> FloatArray:
+    def _encode(self, texts: str | Sequence[str], show_progress: bool) -> tuple[FloatArray, TruncationLog]:
+        """Embed without warning, so that the warning can be given where the caller stands."""
+        log = self._truncation.new()
+        if isinstance(texts, str):
+            return np.ascontiguousarray(self._rows([texts], show_progress, log)[0]), log
+        return self._rows(check_texts(texts), show_progress, log), log
+
+    def _rows(self, texts: list[str], show_progress: bool, log: TruncationLog) -> FloatArray:
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        log = self._truncation.new()
         positions: dict[str, list[int]] = {}
         for position, text in enumerate(texts):
             positions.setdefault(text, []).append(position)
@@ -230,7 +238,6 @@ class MiniLMEmbedder:
                 for row, vector in enumerate(chunk.vectors(), chunk.position):
                     vectors[where[row]] = vector
                 advance(sum(len(where[chunk.position + row]) for row in range(len(chunk.texts))))
-        log.report(self.max_seq_length)
         return vectors
 
     def _run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:

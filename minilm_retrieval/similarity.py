@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minilm_retrieval.errors import InvalidOptionError
+
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -22,13 +24,20 @@ def cosine_similarity(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArra
     Returns:
         Shape ``(n,)``, float32 in [-1, 1]; 0 for a row (or a query) of length zero.
 
+    Raises:
+        InvalidOptionError: The shapes do not fit.
+
     Source: cos(a, b) = a.b / (|a| |b|).
 
     >>> cosine_similarity([1.0, 0.0], [[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]).tolist()
     [1.0, 0.0, -1.0]
     """
     left = np.asarray(query, dtype=np.float64)
-    rows = np.asarray(vectors, dtype=np.float64).reshape(-1, left.shape[0])
+    rows = np.asarray(vectors, dtype=np.float64)
+    if rows.size == 0:
+        return np.zeros(0, dtype=np.float32)
+    if rows.ndim != 2 or left.shape != rows.shape[1:]:
+        raise InvalidOptionError(f"Expected shapes (d,) and (n, d), got {left.shape} and {rows.shape}.")
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.einsum("i,i->", left, left))
     products = np.einsum("ij,j->i", rows, left)
     scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)

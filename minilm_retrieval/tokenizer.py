@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ class Tokenizer:
             normalizers = [Lowercase()] + ([tokenizer.normalizer] if tokenizer.normalizer is not None else [])
             tokenizer.normalizer = NormalizerSequence(normalizers)
         specials = tokenizer.encode("").ids
-        if len(specials) != 2:
+        bare = tokenizer.encode("a", add_special_tokens=False).ids
+        if len(specials) != 2 or tokenizer.encode("a").ids != [specials[0], *bare, specials[1]]:
             raise UnsupportedModelError(
                 f"{file} adds {len(specials)} special tokens to a text; this library expects one before and one after."
             )
@@ -132,10 +133,9 @@ def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
     """
     if isinstance(texts, (str, bytes)):
         raise InvalidTextError(f"Expected a list of texts, got one {type(texts).__name__}. Put it in a list: [text].")
-    try:
-        listed = list(texts)
-    except TypeError:
-        raise InvalidTextError(f"Expected a text or a list of texts, got {type(texts).__name__}.") from None
+    if not isinstance(texts, Iterable):
+        raise InvalidTextError(f"Expected a text or a list of texts, got {type(texts).__name__}.")
+    listed = list(texts)
     for position, text in enumerate(listed):
         if not isinstance(text, str):
             raise InvalidTextError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -72,7 +73,7 @@ class TruncationLog:
 
 
 def _caller_depth() -> int:
-    package = str(Path(__file__).parent)
+    package = f"{Path(__file__).parent}{os.sep}"
     frame = sys._getframe(1)
     depth = 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):

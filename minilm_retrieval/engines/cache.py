@@ -8,6 +8,7 @@ import weakref
 from dataclasses import dataclass
 
 from minilm_retrieval.engines.engine import Engine
+from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model, load_model
 
 
@@ -41,6 +42,7 @@ class _Cache:
 
 _cache = _Cache()
 _left_by_parent: list[_Cache] = []
+_torch_lost = False
 
 
 def get_engine(key: EngineKey, user: object) -> Engine:
@@ -73,6 +75,11 @@ def close_engine(key: EngineKey, user: object) -> None:
 
 def _make(key: EngineKey, model: Model) -> Engine:
     if key.backend == "torch":
+        if _torch_lost:
+            raise EngineError(
+                "This process was forked from one that used torch, whose threads do not survive that. Start processes "
+                "with multiprocessing's 'spawn' method, or use backend='openvino'."
+            )
         from minilm_retrieval.engines.torch import TorchEngine
 
         return TorchEngine(model, key.device, key.threads, key.normalize)
@@ -86,7 +93,8 @@ def _reset_after_fork() -> None:
 
     They are kept unreachable rather than freed, since freeing one would wait for those threads.
     """
-    global _cache
+    global _cache, _torch_lost
+    _torch_lost = _torch_lost or any(key.backend == "torch" for key in _cache.engines)
     _left_by_parent.append(_cache)
     _cache = _Cache()
 

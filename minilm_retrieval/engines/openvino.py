@@ -6,7 +6,6 @@ throughput (as many streams as threads, so that batches run side by side). Each 
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -83,46 +82,49 @@ class OpenVINOEngine:
 class _Requests:
     """The inference requests of one compiled model, shared by all threads of the process.
 
-    A thread waits for a free request only while it holds none; otherwise it finishes its own oldest one first. So
-    threads that share few requests cannot wait for each other in a circle.
+    Nobody ever waits for a request of somebody else: where none is free, another is made, which costs little, since the
+    memory of a computation belongs to the stream that runs it. So the caller's own code, which may embed something
+    itself while batches are taken from it, cannot be waited for in a circle.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, count: int) -> None:
-        self._free: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
-        for _ in range(count):
-            self._free.put(compiled.create_infer_request())
+    def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
+        self._compiled = compiled
+        self._streams = streams
+        self._free: deque[ov.InferRequest] = deque(maxlen=2 * streams)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
-        running: deque[tuple[ov.InferRequest, Batch]] = deque()
+        running: deque[ov.InferRequest] = deque()
         try:
             for batch in batches:
-                request = self._acquire(wait=not running)
-                while request is None:
+                if len(running) == self._streams:
                     yield self._finish(running)
-                    request = self._acquire(wait=not running)
-                running.append((request, batch))
-                request.start_async([batch.input_ids, batch.attention_mask], share_inputs=True)
+                running.append(self._start(batch))
             while running:
                 yield self._finish(running)
+        finally:
+            for request in running:
+                request.wait()
+
+    def _start(self, batch: Batch) -> ov.InferRequest:
+        try:
+            request = self._free.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            request.start_async([batch.input_ids, batch.attention_mask], share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {error}") from error
-        finally:
-            for request, _ in running:
-                request.wait()
-                self._free.put(request)
+        return request
 
-    def _acquire(self, wait: bool) -> ov.InferRequest | None:
+    def _finish(self, running: deque[ov.InferRequest]) -> FloatArray:
+        """Wait for the oldest, so that vectors come in the order of their batches."""
+        request = running.popleft()
         try:
-            return self._free.get(block=wait)
-        except queue.Empty:
-            return None
-
-    def _finish(self, running: deque[tuple[ov.InferRequest, Batch]]) -> FloatArray:
-        request, _ = running[0]
-        request.wait()
+            request.wait()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed: {error}") from error
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
-        running.popleft()
-        self._free.put(request)
+        self._free.append(request)
         return vectors
 
 
