@@ -10,7 +10,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run_example(name: str, folder: Path, *arguments: str) -> str:
-    script = f"import os, runpy\nos.chdir({str(folder)!r})\nrunpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__')"
+    script = (
+        f"import os, runpy\nos.chdir({str(folder)!r})\nrunpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__')"
+    )
     return run_python(script, *arguments)
 
 

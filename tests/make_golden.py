@@ -1,0 +1,61 @@
+"""Make ``data/golden.json``: texts of exact lengths with the vectors that sentence-transformers gives them.
+
+Run ``python tests/make_golden.py MODEL_DIRECTORY`` with the published files of all-MiniLM-L6-v2. The texts are kept in
+the file, so that the vectors can be compared on any version of Python.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+LENGTHS = (127, 128, 129, 255, 256, 257, 512)
+FILE = Path(__file__).parent / "data" / "golden.json"
+
+
+def text_of_length(tokenizer: Any, corpus: str, tokens: int, start: int) -> str:
+    """Return a passage of exactly so many tokens, the two special ones included, that begins at a word."""
+    begin = corpus.index(" ", start) + 1
+    end = begin
+    while True:
+        end = corpus.find(" ", end + 1)
+        text = corpus[begin:end].strip()
+        count = len(tokenizer(text, truncation=False)["input_ids"])
+        if count == tokens:
+            return text
+        if count > tokens:
+            begin = end = corpus.index(" ", begin) + 1
+
+
+def main(directory: str) -> None:
+    from pydoc_data.topics import topics
+
+    import sentence_transformers
+    import torch
+    import transformers
+
+    model = sentence_transformers.SentenceTransformer(directory, device="cpu", local_files_only=True)
+    assert model.max_seq_length == 256
+    corpus = " ".join(" ".join(topics[name].split()) for name in sorted(topics))
+    entries = []
+    for number, tokens in enumerate(LENGTHS):
+        text = text_of_length(model.tokenizer, corpus, tokens, 50_000 * number)
+        vector = model.encode([text])[0]
+        entries.append({"tokens": tokens, "text": text, "vector": [float(f"{value:.9g}") for value in vector]})
+    content = {
+        "made_with": {
+            "model": "sentence-transformers/all-MiniLM-L6-v2",
+            "sentence-transformers": sentence_transformers.__version__,
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "max_seq_length": model.max_seq_length,
+        },
+        "entries": entries,
+    }
+    FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,103 @@
+"""What every engine does with batches: one array each, in order, in bounded memory, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_texts import topic_texts
+
+from minilm_retrieval import MiniLMEmbedder
+from minilm_retrieval.batching import Batch, make_batches
+from minilm_retrieval.engines import Engine, get_engine
+from minilm_retrieval.errors import EngineError
+from minilm_retrieval.model import load_model
+
+
+@pytest.fixture
+def engine(engine_options: dict[str, Any]) -> Engine:
+    embedder = MiniLMEmbedder(threads=2, **engine_options)
+    return get_engine(embedder._engine_key, embedder)
+
+
+def batches_of(texts: list[str]) -> list[Batch]:
+    tokenizer = load_model().tokenizer
+    return list(make_batches([tokenizer.tokenize(text, 256).ids for text in texts], 64, 2, 256))
+
+
+def test_one_array_a_batch_in_their_order(engine: Engine) -> None:
+    batches = batches_of(topic_texts(60, 24))
+    assert len(batches) > 4
+    arrays = list(engine.embed(iter(batches)))
+    assert len(arrays) == len(batches)
+    for batch, array in zip(batches, arrays, strict=True):
+        assert array.shape == (len(batch.input_ids), 384)
+        assert array.dtype == np.float32
+        assert np.abs(array - next(iter(engine.embed([batch])))).max() <= 1e-6
+
+
+def test_batches_are_taken_as_there_is_room(engine: Engine) -> None:
+    batches = batches_of(topic_texts(60, 24))
+    taken = 0
+
+    def watched(batches: Iterable[Batch]) -> Iterator[Batch]:
+        nonlocal taken
+        for batch in batches:
+            taken += 1
+            yield batch
+
+    for given, _ in enumerate(engine.embed(watched(batches)), 1):
+        assert taken <= given + 4
+    assert taken == len(batches)
+
+
+def test_no_batches_no_arrays(engine: Engine) -> None:
+    assert list(engine.embed([])) == []
+
+
+def test_arrays_stay_what_they_were(engine: Engine) -> None:
+    """An array is the caller's own, not a view of memory that the next batch writes to."""
+    batches = batches_of(topic_texts(60, 24))
+    kept = [(array, array.copy()) for array in engine.embed(batches)]
+    list(engine.embed(reversed(batches)))
+    assert all((array == copy).all() for array, copy in kept)
+
+
+def test_a_caller_that_stops_early_leaves_the_engine_usable(engine: Engine) -> None:
+    batches = batches_of(topic_texts(60, 24))
+    expected = next(iter(engine.embed(batches)))
+    for _ in range(6):
+        stream = engine.embed(iter(batches))
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+    assert np.abs(next(iter(engine.embed(batches))) - expected).max() <= 1e-6
+    assert len(list(engine.embed(batches))) == len(batches)
+
+
+def test_an_error_in_the_callers_batches_leaves_the_engine_usable(engine: Engine) -> None:
+    batches = batches_of(topic_texts(60, 24))
+
+    def failing() -> Iterator[Batch]:
+        yield from batches[:4]
+        raise KeyError("the caller's own mistake")
+
+    errors = []
+    for _ in range(6):
+        with pytest.raises(KeyError) as caught:
+            list(engine.embed(failing()))
+        errors.append(caught.value)
+    assert len(list(engine.embed(batches))) == len(batches)
+
+
+def test_a_batch_that_fails_is_an_engine_error_and_leaves_the_engine_usable(engine: Engine) -> None:
+    batches = batches_of(topic_texts(60, 24))
+    good = batches[0]
+    bad = Batch(good.positions, good.input_ids, np.zeros((3, 7), dtype=np.int32))
+    for _ in range(6):
+        with pytest.raises(EngineError):
+            list(engine.embed([*batches[:3], bad, *batches[3:]]))
+        with pytest.raises(EngineError):
+            list(engine.embed([bad]))
+    assert len(list(engine.embed(batches))) == len(batches)
