@@ -19,7 +19,7 @@ unit: .venv/ready
 	.venv/bin/pytest
 
 soak: .venv/ready
-	MINILM_SOAK_SECONDS=30 .venv/bin/pytest tests/test_processes.py
+	MINILM_SOAK_SECONDS=30 .venv/bin/pytest tests/test_threads.py tests/test_processes.py
 
 demo: .venv-demo/ready
 	.venv-demo/bin/python examples/python_reference.py
