@@ -30,7 +30,7 @@ BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32",)
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-_CPU_TOKENS = 1024
+_CPU_TOKENS = 512
 _GPU_TOKENS = 32_768
 _WARMUP_TOKENS = 1024
 

@@ -1,0 +1,81 @@
+"""What the library promises, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from measure import REFERENCE, Result
+
+OWN = "minilm"
+CHROMA = "chroma-default"
+FASTEMBED = "fastembed"
+
+_TIMES_REFERENCE = {"short": 1.75, "mixed": 1.9, "long": 1.5}
+_TIMES_CHROMA = 25.0
+_COLD_START_SECONDS = 1.2
+_SHARE_OF_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A promise, the figure that decides it, and whether it was kept; ``None`` where a peer is missing."""
+
+    promise: str
+    measured: str
+    reached: bool | None
+
+
+def ratios(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """Divide each round of one peer by the same round of another.
+
+    >>> ratios([600.0, 300.0], [300.0, 200.0])
+    [2.0, 1.5]
+    """
+    return [one / other for one, other in zip(first, second, strict=True)]
+
+
+def check_goals(results: dict[str, Result]) -> list[Goal]:
+    """Hold the results against every promise."""
+    speed = [
+        _speed(results, REFERENCE, name, floor, "sentence-transformers") for name, floor in _TIMES_REFERENCE.items()
+    ]
+    chroma = _speed(results, CHROMA, "short", _TIMES_CHROMA, "Chroma's default function")
+    return [*speed, chroma, _query(results), _cold_start(results), _memory(results)]
+
+
+def _speed(results: dict[str, Result], peer: str, name: str, floor: float, called: str) -> Goal:
+    promise = f"{name} texts: at least {floor:g} times {called}"
+    if OWN not in results or peer not in results:
+        return _unmeasured(promise)
+    found = median(ratios(results[OWN].texts_per_second[name], results[peer].texts_per_second[name]))
+    return Goal(promise, f"{found:.2f} times", found >= floor)
+
+
+def _query(results: dict[str, Result]) -> Goal:
+    promise = "one query, p50: no slower than fastembed"
+    if OWN not in results or FASTEMBED not in results:
+        return _unmeasured(promise)
+    own, other = (1000 * median(results[peer].query_seconds) for peer in (OWN, FASTEMBED))
+    return Goal(promise, f"{own:.2f} ms, fastembed {other:.2f} ms", own <= other)
+
+
+def _cold_start(results: dict[str, Result]) -> Goal:
+    promise = f"new process to first vector: under {_COLD_START_SECONDS:g} s"
+    if OWN not in results:
+        return _unmeasured(promise)
+    seconds = median(results[OWN].cold_start_seconds)
+    return Goal(promise, f"{seconds:.2f} s", seconds < _COLD_START_SECONDS)
+
+
+def _memory(results: dict[str, Result]) -> Goal:
+    promise = "peak memory: less than half of that of Chroma's default function"
+    if OWN not in results or CHROMA not in results:
+        return _unmeasured(promise)
+    share = results[OWN].peak_memory / results[CHROMA].peak_memory
+    return Goal(promise, f"{share:.0%} of it", share < _SHARE_OF_MEMORY)
+
+
+def _unmeasured(promise: str) -> Goal:
+    return Goal(promise, "not measured", None)

@@ -1,0 +1,158 @@
+"""Measurements as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median
+
+from goals import check_goals, ratios
+from measure import REFERENCE, TIMED_SETS, Plan, Result
+from peers import PEERS
+from texts import TextSet
+
+_BEGIN = "<!-- results: compare.py --write puts them here -->"
+_END = "<!-- end of results -->"
+_MEGABYTE = 1_000_000
+
+
+def render(
+    environment: dict[str, str],
+    sets: dict[str, TextSet],
+    plan: Plan,
+    results: dict[str, Result],
+    absent: dict[str, str],
+) -> str:
+    """Return the whole report.
+
+    Args:
+        environment: What the figures depend on, by name.
+        sets: The texts.
+        plan: How much was measured.
+        results: By peer.
+        absent: Peers that were not measured, and why.
+    """
+    return "\n\n".join(
+        [
+            _throughput(results, absent),
+            _single_figures(results, absent, len(sets["long"].texts)),
+            _goals(results),
+            _texts(sets, plan),
+            _method(plan, results),
+            _setups(results),
+            _table(("", ""), environment.items()),
+        ]
+    )
+
+
+def rewrite(file: Path, report: str) -> None:
+    """Put the report between the file's markers.
+
+    Raises:
+        ValueError: The file has no markers.
+    """
+    content = file.read_text(encoding="utf-8")
+    before, begin, rest = content.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{file} lacks the lines {_BEGIN!r} and {_END!r}, between which the report goes.")
+    file.write_text(f"{before}{begin}\n\n{report}\n\n{end}{after}", encoding="utf-8")
+
+
+def _throughput(results: dict[str, Result], absent: dict[str, str]) -> str:
+    header = ("texts per second", *TIMED_SETS)
+    note = (
+        f"In brackets: how many times as fast as {PEERS[REFERENCE].name}, the median of the rounds' ratios, and the "
+        "smallest and largest of them."
+    )
+    return _peer_table(header, results, absent, lambda peer: [_speed(results, peer, name) for name in TIMED_SETS], note)
+
+
+def _speed(results: dict[str, Result], peer: str, name: str) -> str:
+    own = results[peer].texts_per_second[name]
+    figure = f"{median(own):.0f}" if median(own) >= 100 else f"{median(own):.1f}"
+    if REFERENCE not in results or peer == REFERENCE:
+        return figure
+    found = ratios(own, results[REFERENCE].texts_per_second[name])
+    return f"{figure} ({_ratio(median(found))}; {_ratio(min(found))}-{_ratio(max(found))})"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def _single_figures(results: dict[str, Result], absent: dict[str, str], long_texts: int) -> str:
+    def cells(peer: str) -> list[str]:
+        result = results[peer]
+        return [
+            f"{1000 * median(result.query_seconds):.2f} ms",
+            f"{median(result.cold_start_seconds):.2f} s",
+            f"{result.peak_memory / _MEGABYTE:.0f} MB",
+            "the reference" if peer == REFERENCE else _cosine(result),
+        ]
+
+    header = (
+        "",
+        "one query, p50",
+        "new process to first vector",
+        f"peak memory, {long_texts} long texts",
+        "worst cosine",
+    )
+    note = f"The worst cosine is that with {PEERS[REFERENCE].name}' vector of the same text; in brackets, of how many."
+    return _peer_table(header, results, absent, cells, note)
+
+
+def _cosine(result: Result) -> str:
+    if result.worst_cosine is None:
+        return "not compared"
+    return f"{result.worst_cosine:.6f} ({result.compared_texts})"
+
+
+def _goals(results: dict[str, Result]) -> str:
+    said = {True: "yes", False: "**no**", None: "-"}
+    rows = ((goal.promise, goal.measured, said[goal.reached]) for goal in check_goals(results))
+    return _table(("goal", "measured", "reached"), rows)
+
+
+def _texts(sets: dict[str, TextSet], plan: Plan) -> str:
+    rows = (
+        (name, str(timed), f"{sets[name].mean_tokens:.1f}", f"{min(sets[name].tokens)} to {max(sets[name].tokens)}")
+        for name, timed in plan.timed.items()
+    )
+    return _table(("texts", "timed", "mean tokens", "tokens"), rows)
+
+
+def _method(plan: Plan, results: dict[str, Result]) -> str:
+    method = (
+        f"Medians of {plan.rounds} interleaved rounds, each with {plan.queries} queries; cold start: median of "
+        f"{plan.cold_starts}."
+    )
+    slow = " and ".join(PEERS[peer].name for peer in results if PEERS[peer].slow)
+    if not slow:
+        return method
+    return f"{method} {slow} would take minutes and are timed on the first {plan.slow_timed} texts of each set."
+
+
+def _setups(results: dict[str, Result]) -> str:
+    return "\n".join(f"- **{PEERS[peer].name}**: {PEERS[peer].setup}" for peer in PEERS if peer in results)
+
+
+def _peer_table(
+    header: Sequence[str],
+    results: dict[str, Result],
+    absent: dict[str, str],
+    cells: Callable[[str], list[str]],
+    note: str,
+) -> str:
+    rows = []
+    for peer in PEERS:
+        if peer in results:
+            rows.append([PEERS[peer].name, *cells(peer)])
+        elif peer in absent:
+            rows.append([PEERS[peer].name, absent[peer], *[""] * (len(header) - 2)])
+    return f"{_table(header, rows)}\n\n{note}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
