@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -102,8 +103,10 @@ class _Requests:
             while running:
                 yield self._finish(running)
         finally:
+            # Their results are not wanted any more, nor is a failure of theirs.
             for request in running:
-                request.wait()
+                with suppress(RuntimeError):
+                    request.wait()
 
     def _start(self, batch: Batch) -> ov.InferRequest:
         try:
