@@ -1,7 +1,7 @@
 """Length-sorted batches under a token budget, in few shapes.
 
 Sorting by length keeps padding low; a budget in tokens, not texts, keeps memory flat whatever the lengths; and lengths
-and batch sizes come from a small set, because every new input shape costs an engine memory that it keeps.
+and batch sizes come from a small set, because every new input shape costs an engine time and memory that it keeps.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 
 from minilm_retrieval.tokenizer import IntArray
 
-_MIN_BUDGET = 256
+# Fewer tokens than this are computed less efficiently, more than the whole budget never is.
+_MIN_BUDGET = 128
 _BATCH_SIZES = sorted({1, 2, 3} | {base << shift for base in (4, 5, 6, 7) for shift in range(13)})
-_LENGTHS = list(chain(range(2, 32, 2), range(32, 64, 4), range(64, 128, 8), range(128, 513, 16)))
+_LENGTHS = list(chain(range(2, 32), range(32, 64, 2), range(64, 128, 4), range(128, 513, 8)))
 
 
 @dataclass(frozen=True)
@@ -43,38 +44,40 @@ def make_batches(
     Args:
         sequences: Token ids, special tokens included.
         token_budget: Most tokens in a batch, padding included; a single longer text still forms a batch.
-        workers: How many batches run at the same time. Work that fits few batches is divided evenly among them.
+        workers: How many batches run at the same time. Towards the end batches get smaller, so that all finish at
+            about the same time.
         max_length: The longest sequence there can be; lengths are rounded up to a bucket, at most to this.
+
+    Source: Polychronopoulos and Kuck 1987, Guided Self-Scheduling, for the sizes of the last batches.
     """
     order = sorted(range(len(sequences)), key=lambda position: -len(sequences[position]))
-    budget = _even_budget(sum(map(len, sequences)), token_budget, workers)
+    remaining = sum(map(len, sequences))
     start = 0
     while start < len(order):
         length = bucket_length(len(sequences[order[start]]), max_length)
+        budget = min(token_budget, max(_MIN_BUDGET, remaining // (2 * workers))) if workers > 1 else token_budget
         fitting = max(1, budget // length)
         size = _BATCH_SIZES[bisect_right(_BATCH_SIZES, fitting) - 1]
         positions = order[start : start + size]
         start += size
+        remaining -= sum(len(sequences[position]) for position in positions)
         yield _padded(sequences, positions, length)
 
 
-def bucket_length(length: int, max_length: int = 512) -> int:
-    """Round a length up to the next bucket: steps of 2 below 32, 4 below 64, 8 below 128, then 16.
+def single_batch(sequence: IntArray, max_length: int = 512) -> Batch:
+    """Return the batch of one token sequence."""
+    return _padded([sequence], [0], bucket_length(len(sequence), max_length))
 
-    >>> [bucket_length(n) for n in (7, 33, 100, 256)]
-    [8, 36, 104, 256]
+
+def bucket_length(length: int, max_length: int = 512) -> int:
+    """Round a length up to the next bucket: steps of 1 below 32, 2 below 64, 4 below 128, then 8.
+
+    >>> [bucket_length(n) for n in (7, 33, 101, 250)]
+    [7, 34, 104, 256]
     """
     if length > _LENGTHS[-1]:
         return max_length
     return max(length, min(_LENGTHS[bisect_left(_LENGTHS, length)], max_length))
-
-
-def _even_budget(total: int, token_budget: int, workers: int) -> int:
-    """Shrink the budget so that little work is still shared by all workers, but not into tiny batches."""
-    if total >= token_budget * workers * 8:
-        return token_budget
-    rounds = -(-total // (token_budget * workers))
-    return min(token_budget, max(_MIN_BUDGET, -(-total // max(1, rounds * workers))))
 
 
 def _padded(sequences: Sequence[IntArray], positions: Sequence[int], length: int) -> Batch:

@@ -21,7 +21,7 @@ from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidText
 from minilm_retrieval.model import Model, load_model
 from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import is_standard_name
-from minilm_retrieval.pipeline import Chunk, Pipeline, Positions, chunked, own_position
+from minilm_retrieval.pipeline import Pipeline, chunked
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.tokenizer import Tokenizer, check_texts
 from minilm_retrieval.truncation import TruncationLog
@@ -30,7 +30,7 @@ BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32",)
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-_CPU_TOKENS = 512
+_CPU_TOKENS = 384
 _GPU_TOKENS = 32_768
 _WARMUP_TOKENS = 1024
 
@@ -127,7 +127,7 @@ class MiniLMEmbedder:
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise InvalidTextError(f"Expected an iterable of texts, got {type(texts).__name__}. For one: encode(text).")
         log = self._truncation.new()
-        for chunk in self._run(chunked(texts), log):
+        for chunk in self._pipeline().run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
         log.report(self.max_seq_length)
 
@@ -222,7 +222,7 @@ class MiniLMEmbedder:
         """Embed without warning, so that the warning can be given where the caller stands."""
         log = self._truncation.new()
         if isinstance(texts, str):
-            return np.ascontiguousarray(self._rows([texts], show_progress, log)[0]), log
+            return self._pipeline().embed_one(texts, log), log
         return self._rows(check_texts(texts), show_progress, log), log
 
     def _rows(self, texts: list[str], show_progress: bool, log: TruncationLog) -> FloatArray:
@@ -234,18 +234,17 @@ class MiniLMEmbedder:
         where = list(positions.values())
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         with progress_bar("Embedding", len(texts), show_progress) as advance:
-            for chunk in self._run(chunked(positions), log, where.__getitem__):
+            for chunk in self._pipeline().run(chunked(positions), log, where.__getitem__):
                 for row, vector in enumerate(chunk.vectors(), chunk.position):
                     vectors[where[row]] = vector
                 advance(sum(len(where[chunk.position + row]) for row in range(len(chunk.texts))))
         return vectors
 
-    def _run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:
-        """Embed chunks of texts; ``where`` says at which of the caller's positions the nth of their texts stands."""
+    def _pipeline(self) -> Pipeline:
         if self._closed:
             raise EngineError("This embedder was closed. Make a new one.")
         on_cpu = self.backend == "openvino" or self.device == "cpu"
-        pipeline = Pipeline(
+        return Pipeline(
             tokenizer=self.tokenizer,
             engine=get_engine(self._engine_key, self),
             dimension=self.dimension,
@@ -253,7 +252,6 @@ class MiniLMEmbedder:
             token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
             workers=self.threads if self.backend == "openvino" else 1,
         )
-        return pipeline.run(chunks, log, where)
 
 
 def _absolute(model: str | os.PathLike[str] | None) -> str | None:

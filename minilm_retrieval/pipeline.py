@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minilm_retrieval.batching import Batch, make_batches
+from minilm_retrieval.batching import Batch, make_batches, single_batch
 from minilm_retrieval.engines.engine import Engine, FloatArray
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.tokenizer import Tokenizer, Tokens, check_texts
@@ -62,9 +62,7 @@ class Chunk:
         if not finite.all():
             text = self.distinct[positions[int(np.argmin(finite))]]
             position = self.where(self.position + self.texts.index(text))[0]
-            raise EngineError(
-                f"The engine gave a vector that is not finite for the text at position {position}: {text[:60]!r}."
-            )
+            raise _not_finite(text, position)
         self.rows[positions] = kept
         self.finished += len(positions)
 
@@ -90,6 +88,12 @@ def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
+def _not_finite(text: str, position: int) -> EngineError:
+    return EngineError(
+        f"The engine gave a vector that is not finite for the text at position {position}: {text[:60]!r}."
+    )
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """How texts become vectors.
@@ -110,8 +114,26 @@ class Pipeline:
     token_budget: int
     workers: int
 
-    def run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions) -> Iterator[Chunk]:
-        """Yield finished chunks in order; the next is tokenised while the last batches of this one still run."""
+    def embed_one(self, text: str, log: TruncationLog) -> FloatArray:
+        """Embed one text, without what only several need; shape ``(dimension,)``."""
+        tokens = self.tokenizer.tokenize(text, self.max_length)
+        if tokens.truncated:
+            log.add([0], tokens.untruncated_length)
+            log.check(self.max_length)
+        batch = single_batch(tokens.ids, self.max_length)
+        vector: FloatArray = next(iter(self.engine.embed((batch,))))[0]
+        if not np.isfinite(vector).all():
+            raise _not_finite(text, 0)
+        return vector
+
+    def run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:
+        """Yield finished chunks in order; the next is tokenised while the last batches of this one still run.
+
+        Args:
+            chunks: Lists of texts.
+            log: Takes note of texts that were cut.
+            where: Says at which of the caller's positions the nth text stands.
+        """
         opened: deque[Chunk] = deque()
         running: deque[tuple[Chunk, Batch]] = deque()
         for vectors in self.engine.embed(self._batches(chunks, log, where, opened, running)):

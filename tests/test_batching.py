@@ -64,9 +64,9 @@ def test_shapes_come_from_a_small_set() -> None:
     shapes = set()
     for _ in range(500):
         wanted = np.exp(chance.uniform(np.log(3), np.log(256), chance.integers(1, 400))).astype(int)
-        shapes |= {batch.input_ids.shape for batch in make_batches(sequences_of(wanted.tolist()), 1024, 2, 256)}
-    assert len({length for _, length in shapes}) <= 48
-    assert len({rows for rows, _ in shapes}) <= 40
+        shapes |= {batch.input_ids.shape for batch in make_batches(sequences_of(wanted.tolist()), 384, 2, 256)}
+    assert len({length for _, length in shapes}) <= 80
+    assert len({rows for rows, _ in shapes}) <= 30
     assert len(shapes) <= 500
 
 
@@ -79,9 +79,10 @@ def test_padding_is_low(wanted: list[int], workers: int) -> None:
 @pytest.mark.parametrize("workers", [2, 4, 8])
 def test_little_work_is_shared_by_all_workers(workers: int) -> None:
     batches = list(make_batches(sequences_of([128] * 4 * workers), 1024, workers, 256))
-    assert len(batches) >= workers
-    sizes = [len(batch.positions) for batch in batches]
-    assert max(sizes) - min(sizes) <= 1
+    loads = [0] * workers
+    for batch in batches:
+        loads[loads.index(min(loads))] += len(batch.positions)
+    assert max(loads) - min(loads) <= 1
 
 
 def test_very_little_work_is_one_batch() -> None:

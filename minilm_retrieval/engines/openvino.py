@@ -1,7 +1,7 @@
 """The default engine: OpenVINO on the processor.
 
-One graph, compiled twice at most: for latency (one stream with all threads, for a call that is a single batch) and for
-throughput (as many streams as threads, so that batches run side by side). Each is compiled when first needed.
+The model is compiled twice at most: for latency (one stream with all threads, for a call that is a single batch) and
+for throughput (as many streams as threads, so that batches run side by side). Each is compiled when first needed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class OpenVINOEngine:
         self._threads = threads
         self._lock = threading.Lock()
         self._core = ov.Core()
-        self._graph = build_graph(model.config, model.weights(), normalize)
+        self._config = model.config
+        self._weights = model.weights()
+        self._normalize = normalize
 
     def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
@@ -61,13 +63,14 @@ class OpenVINOEngine:
 
     @cached_property
     def _compiled_for_latency(self) -> _Requests:
-        return self._compile(streams=1)
+        return self._compile(streams=1, fuse_projections=True)
 
     @cached_property
     def _compiled_for_throughput(self) -> _Requests:
-        return self._compile(streams=self._threads)
+        return self._compile(streams=self._threads, fuse_projections=False)
 
-    def _compile(self, streams: int) -> _Requests:
+    def _compile(self, streams: int, fuse_projections: bool) -> _Requests:
+        graph = build_graph(self._config, self._weights, self._normalize, fuse_projections)
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": str(streams),
@@ -75,7 +78,7 @@ class OpenVINOEngine:
             "CPU_RUNTIME_CACHE_CAPACITY": str(_OPERATIONS_KEPT),
         }
         try:
-            return _Requests(self._core.compile_model(self._graph, "CPU", options), streams)
+            return _Requests(self._core.compile_model(graph, "CPU", options), streams)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO could not compile the model: {error}") from error
 
@@ -90,14 +93,15 @@ class _Requests:
 
     def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
         self._compiled = compiled
-        self._streams = streams
-        self._free: deque[ov.InferRequest] = deque(maxlen=2 * streams)
+        # One more than can run, so that no stream waits for its next batch.
+        self._in_flight = streams + 1
+        self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         running: deque[ov.InferRequest] = deque()
         try:
             for batch in batches:
-                if len(running) == self._streams:
+                if len(running) == self._in_flight:
                     yield self._finish(running)
                 running.append(self._start(batch))
             while running:

@@ -18,28 +18,33 @@ from minilm_retrieval.model_config import ModelConfig
 
 Node = Any  # OpenVINO's operations return untyped nodes.
 
+_PROJECTIONS = ("query", "key", "value")
+_LINEAR = ("weight", "bias")
 _MASKED = np.float32(np.finfo(np.float32).min)
 
 
-def build_graph(config: ModelConfig, weights: Weights, normalize: bool) -> ov.Model:
+def build_graph(config: ModelConfig, weights: Weights, normalize: bool, fuse_projections: bool = False) -> ov.Model:
     """Build the graph.
 
     Args:
         config: The architecture.
-        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32.
+        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32. The graph reads them in place.
         normalize: Divide each vector by its Euclidean length.
+        fuse_projections: Compute query, key and value with one matrix product. That is faster for a few tokens, where
+            starting an operation costs more than splitting its result, and slower for many.
 
     Returns:
         A model with the inputs ``input_ids`` and ``attention_mask``, shape ``(rows, length)`` int32, and one output of
         shape ``(rows, hidden_size)`` float32.
     """
-    return _GraphBuilder(config, weights).build(normalize)
+    return _GraphBuilder(config, weights, fuse_projections).build(normalize)
 
 
 class _GraphBuilder:
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, fuse_projections: bool) -> None:
         self.config = config
         self.weights = weights
+        self.fuse_projections = fuse_projections
         size = config.hidden_size // config.heads
         self.split_heads = _integers(0, 0, config.heads, size)
         self.merge_heads = _integers(0, 0, config.hidden_size)
@@ -80,10 +85,17 @@ class _GraphBuilder:
 
     def attention(self, hidden: Node, bias: Node, name: str) -> Node:
         """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head."""
-        query, key, value = (self.heads(self.linear(hidden, f"{name}{part}")) for part in ("query", "key", "value"))
+        query, key, value = map(self.heads, self.projections(hidden, [f"{name}{part}" for part in _PROJECTIONS]))
         logits = ops.add(ops.matmul(ops.multiply(query, _constant(self.scale)), key, False, True), bias)
         context = ops.matmul(ops.softmax(logits, 3), value, False, False)
         return ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True)
+
+    def projections(self, hidden: Node, names: list[str]) -> list[Node]:
+        if not self.fuse_projections:
+            return [self.linear(hidden, name) for name in names]
+        weight, bias = (np.concatenate([self.weights[f"{name}.{part}"] for name in names]) for part in _LINEAR)
+        together = ops.add(ops.matmul(hidden, _constant(weight), False, True), _constant(bias))
+        return list(ops.split(together, _integer(2), len(names)).outputs())
 
     def heads(self, tensor: Node) -> Node:
         return ops.transpose(ops.reshape(tensor, self.split_heads, True), self.swap)
@@ -116,7 +128,7 @@ def _first(hidden: Node) -> Node:
 
 
 def _constant(value: Any) -> Node:
-    return ops.constant(np.asarray(value, order="C"))
+    return ops.constant(np.asarray(value, order="C"), shared_memory=True)
 
 
 def _integer(value: int) -> Node:
