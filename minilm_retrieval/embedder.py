@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -19,17 +17,13 @@ from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
-from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import is_standard_name
+from minilm_retrieval.options import PRECISIONS, absolute_model, checked_length, choose_engine, one_of
 from minilm_retrieval.pipeline import Pipeline, chunked
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.tokenizer import Tokenizer, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
-BACKENDS = ("auto", "openvino", "torch")
-PRECISIONS = ("float32",)
-
-_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 _CPU_TOKENS = 384
 _GPU_TOKENS = 32_768
 _WARMUP_TOKENS = 1024
@@ -69,15 +63,19 @@ class MiniLMEmbedder:
         normalize: bool = True,
         on_truncate: str = "warn",
     ) -> None:
-        self.model_name = _absolute(model)
-        self.backend, self.device = _choose(backend, device)
-        self.precision = _one_of("precision", precision, PRECISIONS)
+        self.model_name = absolute_model(model)
+        self.backend, self.device = choose_engine(backend, device)
+        self.precision = one_of("precision", precision, PRECISIONS)
         self.normalize = normalize
         self.on_truncate = on_truncate
         self._truncation = TruncationLog.checked(on_truncate)
-        self.requested_length = _length(max_seq_length)
+        self.requested_length = checked_length(max_seq_length)
         self._requested_threads = None if threads is None else thread_budget(threads).threads
         self._closed = False
+        # Not cached_property: before Python 3.12 it takes a lock, which a fork may leave locked for ever.
+        self._threads: int | None = None
+        self._key: EngineKey | None = None
+        self._prepared: Pipeline | None = None
 
     @overload
     def encode(self, texts: str, show_progress: bool = False) -> FloatArray: ...
@@ -163,10 +161,12 @@ class MiniLMEmbedder:
         """Hexadecimal digest of weights, tokenizer, pooling, normalisation and length; not of engine or precision."""
         return self._model.fingerprint(self.max_seq_length, self.normalize)
 
-    @cached_property
+    @property
     def threads(self) -> int:
         """Threads that the engine uses on the processor."""
-        return thread_budget(self._requested_threads).threads
+        if self._threads is None:
+            self._threads = thread_budget(self._requested_threads).threads
+        return self._threads
 
     @property
     def is_standard(self) -> bool:
@@ -190,12 +190,18 @@ class MiniLMEmbedder:
         twin = copy.copy(self)
         twin.on_truncate = "ignore"
         twin._truncation = TruncationLog.checked("ignore")
+        twin._prepared = None
         return twin
 
     def close(self) -> None:
         """Let go of the engine; its memory is freed if no other embedder uses it. Further calls are an error."""
         self._closed = True
+        self._prepared = None
         close_engine(self._engine_key, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process makes an engine of its own.
+        return {**self.__dict__, "_prepared": None}
 
     def __enter__(self) -> MiniLMEmbedder:
         return self
@@ -213,10 +219,12 @@ class MiniLMEmbedder:
     def _model(self) -> Model:
         return load_model(self.model_name)
 
-    @cached_property
+    @property
     def _engine_key(self) -> EngineKey:
-        threads = self.threads if self.backend == "openvino" else self._requested_threads
-        return EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)
+        if self._key is None:
+            threads = self.threads if self.backend == "openvino" else self._requested_threads
+            self._key = EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)
+        return self._key
 
     def _encode(self, texts: str | Sequence[str], show_progress: bool) -> tuple[FloatArray, TruncationLog]:
         """Embed without warning, so that the warning can be given where the caller stands."""
@@ -243,47 +251,22 @@ class MiniLMEmbedder:
     def _pipeline(self) -> Pipeline:
         if self._closed:
             raise EngineError("This embedder was closed. Make a new one.")
-        on_cpu = self.backend == "openvino" or self.device == "cpu"
-        return Pipeline(
-            tokenizer=self.tokenizer,
-            engine=get_engine(self._engine_key, self),
-            dimension=self.dimension,
-            max_length=self.max_seq_length,
-            token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
-            workers=self.threads if self.backend == "openvino" else 1,
-        )
+        engine = get_engine(self._engine_key, self)
+        pipeline = self._prepared
+        if pipeline is None or pipeline.engine is not engine:
+            on_cpu = self.backend == "openvino" or self.device == "cpu"
+            self._prepared = pipeline = Pipeline(
+                tokenizer=self.tokenizer,
+                engine=engine,
+                dimension=self.dimension,
+                max_length=self.max_seq_length,
+                token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
+                workers=self.threads if self.backend == "openvino" else 1,
+            )
+        return pipeline
 
 
-def _absolute(model: str | os.PathLike[str] | None) -> str | None:
-    """Return a directory as an absolute path, so that the embedder means the same after ``chdir``."""
-    if model is None or is_standard_name(model):
-        return None
-    path = os.fspath(model)
-    return str(Path(path).resolve()) if Path(path).is_dir() else path
-
-
-def _choose(backend: str, device: str | None) -> tuple[str, str]:
-    _one_of("backend", backend, BACKENDS)
-    if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
-        raise InvalidOptionError(f"device={device!r} is not one of 'cpu', 'cuda', 'cuda:N', 'mps'.")
-    on_gpu = device not in (None, "cpu")
-    if backend == "torch" or (backend == "auto" and on_gpu):
-        return "torch", device or "auto"
-    if on_gpu:
-        raise InvalidOptionError(
-            f"backend='openvino' runs on the processor; for device={device!r} use backend='torch'."
-        )
-    return "openvino", "cpu"
-
-
-def _one_of(name: str, value: str, offered: Sequence[str]) -> str:
-    if value not in offered:
-        listed = ", ".join(repr(choice) for choice in offered)
-        raise InvalidOptionError(f"{name}={value!r} is not offered; expected one of {listed}.")
-    return value
-
-
-def _length(value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < MIN_LENGTH):
-        raise InvalidOptionError(f"max_seq_length must be a whole number of at least {MIN_LENGTH}, got {value!r}.")
-    return value
+DEFAULTS: Mapping[str, Any] = {
+    name: parameter.default for name, parameter in inspect.signature(MiniLMEmbedder).parameters.items()
+}
+"""The embedder's options and their defaults, for those who pass them on."""

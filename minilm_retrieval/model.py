@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import threading
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +62,7 @@ class Model:
         self.files = files
         self.config = read_config(files.directory)
         self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
+        self._digest: str | None = None
         if files.standard_weights:
             self._check_companions()
 
@@ -99,9 +99,11 @@ class Model:
             normalize=normalize,
         )
 
-    @cached_property
+    @property
     def _weights_digest(self) -> str:
-        return STANDARD_WEIGHTS_DIGEST if self.files.standard_weights else weights_digest(self.weights())
+        if self._digest is None:
+            self._digest = STANDARD_WEIGHTS_DIGEST if self.files.standard_weights else weights_digest(self.weights())
+        return self._digest
 
     def _check_companions(self) -> None:
         directory = self.files.directory

@@ -121,6 +121,17 @@ def well_formed(text: str) -> str:
     return text
 
 
+def check_text(text: str) -> str:
+    """Return the text, having made sure that it is one.
+
+    Raises:
+        InvalidTextError: The message names the type of what is not a text.
+    """
+    if not isinstance(text, str):
+        raise InvalidTextError(f"Expected one text, got {type(text).__name__}: {_shortened(text)}. It must be a str.")
+    return text
+
+
 def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
     """Return the texts as a list, having made sure that each is a string.
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 
 from minilm_retrieval.errors import InvalidOptionError, TextTooLongError, TruncationWarning
 
 POLICIES = ("warn", "ignore", "error")
 _NAMED = 5
+_PACKAGES = frozenset({"minilm_retrieval", "chroma_minilm", "langchain_minilm", "llama_index_minilm"})
 
 
 class TruncationLog:
@@ -57,7 +56,7 @@ class TruncationLog:
             )
 
     def report(self, max_length: int) -> None:
-        """Warn once about everything noted, pointing at the first caller outside this package."""
+        """Warn once about everything noted, pointing at the first caller outside this library."""
         if self._cut and self._policy == "warn":
             message = (
                 f"{self._summary(max_length)} Only their beginnings were embedded. "
@@ -73,10 +72,9 @@ class TruncationLog:
 
 
 def _caller_depth() -> int:
-    package = f"{Path(__file__).parent}{os.sep}"
     frame = sys._getframe(1)
     depth = 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PACKAGES:
         frame = frame.f_back
         depth += 1
     return depth

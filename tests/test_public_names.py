@@ -26,8 +26,8 @@ NAMES = {
         "accelerated_default_function",
         "restore_default_function",
     ],
-    "langchain_minilm": [],
-    "llama_index_minilm": [],
+    "langchain_minilm": ["MiniLMEmbeddings", "MiniLMRetriever"],
+    "llama_index_minilm": ["MiniLMEmbedding", "MiniLMRetriever"],
 }
 
 
@@ -44,6 +44,29 @@ def test_unknown_name_is_an_attribute_error() -> None:
         minilm_retrieval.nothing_here  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("package", "dependency", "extra"),
+    [
+        ("chroma_minilm", "chromadb", "chroma"),
+        ("langchain_minilm", "langchain_core", "langchain"),
+        ("llama_index_minilm", "llama_index", "llama-index"),
+    ],
+)
+def test_an_integration_without_its_framework_names_the_extra(package: str, dependency: str, extra: str) -> None:
+    output = run_python(
+        f"""
+        import sys
+        sys.modules["{dependency}"] = None
+        from minilm_retrieval.errors import MissingExtraError
+        try:
+            import {package}
+        except MissingExtraError as error:
+            print(error)
+        """
+    )
+    assert f'pip install "minilm-retrieval[{extra}]"' in output
+
+
 def test_missing_chroma_names_the_extra() -> None:
     output = run_python(
         """
@@ -51,11 +74,10 @@ def test_missing_chroma_names_the_extra() -> None:
         sys.modules["chromadb"] = None
         from minilm_retrieval import open_collection
         from minilm_retrieval.errors import MissingExtraError
-        for action in (lambda: open_collection("docs", path="."), lambda: __import__("chroma_minilm")):
-            try:
-                action()
-            except MissingExtraError as error:
-                print(error)
+        try:
+            open_collection("docs", path=".")
+        except MissingExtraError as error:
+            print(error)
         """
     )
-    assert output.count('pip install "minilm-retrieval[chroma]"') == 2
+    assert 'pip install "minilm-retrieval[chroma]"' in output

@@ -1,1 +1,6 @@
-"""LangChain integration of minilm-retrieval. The package name is reserved; it has no public names in this version."""
+"""all-MiniLM-L6-v2 for LangChain: embeddings, and a retriever over stored Chroma collections."""
+
+from langchain_minilm.embeddings import MiniLMEmbeddings
+from langchain_minilm.retriever import MiniLMRetriever
+
+__all__ = ["MiniLMEmbeddings", "MiniLMRetriever"]

@@ -1,1 +1,6 @@
-"""LlamaIndex integration of minilm-retrieval. The package name is reserved; it has no public names in this version."""
+"""all-MiniLM-L6-v2 for LlamaIndex: an embedding model, and a retriever over stored Chroma collections."""
+
+from llama_index_minilm.embedding import MiniLMEmbedding
+from llama_index_minilm.retriever import MiniLMRetriever
+
+__all__ = ["MiniLMEmbedding", "MiniLMRetriever"]

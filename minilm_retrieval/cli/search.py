@@ -10,7 +10,7 @@ import typer
 
 from minilm_retrieval.cli import options
 from minilm_retrieval.errors import InvalidOptionError
-from minilm_retrieval.store import Hit, Retriever, open_collection
+from minilm_retrieval.store import DEFAULT_K, Hit, Retriever, open_collection
 
 
 def search(
@@ -21,7 +21,7 @@ def search(
     port: options.Port = None,
     ssl: options.Ssl = False,
     header: options.Headers = None,
-    k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = DEFAULT_K,
     min_score: Annotated[float | None, typer.Option(help="Leave out results below this cosine similarity.")] = None,
     where: Annotated[str | None, typer.Option(help="Metadata filter of Chroma, as JSON.")] = None,
     where_document: Annotated[str | None, typer.Option(help="Document filter of Chroma, as JSON.")] = None,

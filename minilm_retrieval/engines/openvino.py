@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -22,9 +21,6 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.openvino_graph import build_graph
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model
-
-# Prepared operations kept per stream; with the default of 5,000, memory grows for long with every new input shape.
-_OPERATIONS_KEPT = 256
 
 
 class OpenVINOEngine:
@@ -43,39 +39,27 @@ class OpenVINOEngine:
         self._config = model.config
         self._weights = model.weights()
         self._normalize = normalize
+        self._requests: dict[int, _Requests] = {}
 
     def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         remaining = iter(batches)
         first = list(_take(remaining, 2))
-        requests = self._latency if len(first) < 2 else self._throughput
+        requests = self._compiled(streams=1 if len(first) < 2 else self._threads)
         yield from requests.run(chain(first, remaining))
 
-    @property
-    def _latency(self) -> _Requests:
+    def _compiled(self, streams: int) -> _Requests:
         with self._lock:
-            return self._compiled_for_latency
+            if streams not in self._requests:
+                self._requests[streams] = self._compile(streams)
+            return self._requests[streams]
 
-    @property
-    def _throughput(self) -> _Requests:
-        with self._lock:
-            return self._compiled_for_throughput if self._threads > 1 else self._compiled_for_latency
-
-    @cached_property
-    def _compiled_for_latency(self) -> _Requests:
-        return self._compile(streams=1, fuse_projections=True)
-
-    @cached_property
-    def _compiled_for_throughput(self) -> _Requests:
-        return self._compile(streams=self._threads, fuse_projections=False)
-
-    def _compile(self, streams: int, fuse_projections: bool) -> _Requests:
-        graph = build_graph(self._config, self._weights, self._normalize, fuse_projections)
+    def _compile(self, streams: int) -> _Requests:
+        graph = build_graph(self._config, self._weights, self._normalize, fuse_projections=streams == 1)
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(self._threads),
-            "CPU_RUNTIME_CACHE_CAPACITY": str(_OPERATIONS_KEPT),
         }
         try:
             return _Requests(self._core.compile_model(graph, "CPU", options), streams)
@@ -98,17 +82,18 @@ class _Requests:
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
-        running: deque[ov.InferRequest] = deque()
+        # With each request its batch, whose arrays it reads without keeping them alive.
+        running: deque[tuple[ov.InferRequest, Batch]] = deque()
         try:
             for batch in batches:
                 if len(running) == self._in_flight:
                     yield self._finish(running)
-                running.append(self._start(batch))
+                running.append((self._start(batch), batch))
             while running:
                 yield self._finish(running)
         finally:
             # Their results are not wanted any more, nor is a failure of theirs.
-            for request in running:
+            for request, _ in running:
                 with suppress(RuntimeError):
                     request.wait()
 
@@ -118,18 +103,23 @@ class _Requests:
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            request.start_async([batch.input_ids, batch.attention_mask], share_inputs=True)
+            # Given to start_async itself, the arrays would pass through checks that take longer than tokenising.
+            request.set_input_tensor(0, ov.Tensor(batch.input_ids, shared_memory=True))
+            request.set_input_tensor(1, ov.Tensor(batch.attention_mask, shared_memory=True))
+            request.start_async()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {error}") from error
         return request
 
-    def _finish(self, running: deque[ov.InferRequest]) -> FloatArray:
+    def _finish(self, running: deque[tuple[ov.InferRequest, Batch]]) -> FloatArray:
         """Wait for the oldest, so that vectors come in the order of their batches."""
-        request = running.popleft()
+        request, _ = running[0]
         try:
             request.wait()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {error}") from error
+        finally:
+            running.popleft()
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
         self._free.append(request)
         return vectors

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from minilm_retrieval.errors import InvalidOptionError
 
+DEFAULT_K = 10
+
 Exact = bool | Literal["auto"]
 Where = Mapping[str, Any] | None
 

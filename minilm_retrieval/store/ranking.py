@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import pages
@@ -31,6 +32,25 @@ Ranked = list[tuple[float, str]]
 
 class Untrusted(Exception):  # noqa: N818 - a signal between two functions, not an error
     """The index's answer is incomplete, or its order is not that of cosines."""
+
+
+def unit_queries(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
+    """Return query vectors as float32 of shape ``(q, dimension)`` and unit length; those that have it stay as they are.
+
+    Raises:
+        InvalidOptionError: Another dimension, or a vector that is not finite or has length zero.
+    """
+    queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+    if queries.shape[0] and queries.shape[1:] != (dimension,):
+        raise InvalidOptionError(f"Expected query vectors of {dimension} numbers, got the shape {queries.shape}.")
+    lengths = np.linalg.norm(queries, axis=1)
+    wrong = ~np.isfinite(lengths) | (lengths == 0)
+    if wrong.any():
+        raise InvalidOptionError(
+            f"The query vector at position {int(np.argmax(wrong))} has the length {lengths[np.argmax(wrong)]}; "
+            "expected one that points somewhere."
+        )
+    return np.where(is_unit(queries, 1e-6)[:, None], queries, _unit(queries)) if len(queries) else queries
 
 
 def scan(collection: Collection, queries: FloatArray, k: int, filter: Filter) -> list[Ranked]:

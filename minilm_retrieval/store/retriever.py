@@ -7,18 +7,25 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError, InvalidTextError
+from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
-from minilm_retrieval.store.hits import NO_FILTER, Exact, Filter, Hit, SearchOptions, Where
-from minilm_retrieval.store.ranking import PAGE, Ranked, Untrusted, ask_approximately, ask_completely, scan
-from minilm_retrieval.tokenizer import check_texts
+from minilm_retrieval.store.hits import DEFAULT_K, NO_FILTER, Exact, Filter, Hit, SearchOptions, Where
+from minilm_retrieval.store.ranking import (
+    PAGE,
+    Ranked,
+    Untrusted,
+    ask_approximately,
+    ask_completely,
+    scan,
+    unit_queries,
+)
+from minilm_retrieval.tokenizer import check_text, check_texts
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -42,7 +49,7 @@ class Retriever:
 
     Raises:
         CollectionMismatchError: The collection was embedded by another model, or has vectors of another dimension.
-        InvalidOptionError: The collection belongs to an asynchronous client.
+        InvalidOptionError: This is no Chroma collection, or one of an asynchronous client.
     """
 
     def __init__(
@@ -51,6 +58,11 @@ class Retriever:
         if inspect.iscoroutinefunction(getattr(collection, "get", None)):
             raise InvalidOptionError(
                 "Retriever takes a collection of a synchronous Chroma client; asearch() keeps the event loop free."
+            )
+        if not hasattr(collection, "configuration_json"):
+            raise InvalidOptionError(
+                f"Expected a Chroma collection, got {type(collection).__name__}. Open one with open_collection(name, "
+                "path=...)."
             )
         self.collection = collection
         self.embedder = embedder if embedder is not None else MiniLMEmbedder()
@@ -63,7 +75,7 @@ class Retriever:
     def search(
         self,
         query: str,
-        k: int = 10,
+        k: int = DEFAULT_K,
         where: Where = None,
         where_document: Where = None,
         min_score: float | None = None,
@@ -87,16 +99,12 @@ class Retriever:
             InvalidFilterError: Chroma refused the filter.
             StoreError: The store failed.
         """
-        if not isinstance(query, str):
-            raise InvalidTextError(
-                f"Expected the query as text, got {type(query).__name__}. For several: search_many()."
-            )
-        return self.search_many([query], k, where, where_document, min_score, exact)[0]
+        return self.search_many([check_text(query)], k, where, where_document, min_score, exact)[0]
 
     def search_many(
         self,
         queries: Sequence[str],
-        k: int = 10,
+        k: int = DEFAULT_K,
         where: Where = None,
         where_document: Where = None,
         min_score: float | None = None,
@@ -109,27 +117,23 @@ class Retriever:
     def search_vectors(
         self,
         vectors: npt.ArrayLike,
-        k: int = 10,
+        k: int = DEFAULT_K,
         where: Where = None,
         where_document: Where = None,
         min_score: float | None = None,
         exact: Exact = "auto",
     ) -> list[list[Hit]]:
-        """Do as :meth:`search_many` does, for query vectors of shape ``(q, dimension)``."""
+        """Do as :meth:`search_many` does, for query vectors of shape ``(q, dimension)`` and of any length but zero."""
         options = SearchOptions.of(k, where, where_document, min_score, exact)
-        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+        queries = unit_queries(vectors, self.embedder.dimension)
         if queries.shape[0] == 0:
             return []
-        if queries.shape[1] != self.embedder.dimension:
-            raise InvalidOptionError(
-                f"Expected query vectors of {self.embedder.dimension} numbers, got {queries.shape[1]}."
-            )
         return self._read(self._rank(queries, options), options.min_score)
 
     async def asearch(
         self,
         query: str,
-        k: int = 10,
+        k: int = DEFAULT_K,
         where: Where = None,
         where_document: Where = None,
         min_score: float | None = None,
@@ -141,7 +145,7 @@ class Retriever:
     async def asearch_many(
         self,
         queries: Sequence[str],
-        k: int = 10,
+        k: int = DEFAULT_K,
         where: Where = None,
         where_document: Where = None,
         min_score: float | None = None,
@@ -149,6 +153,18 @@ class Retriever:
     ) -> list[list[Hit]]:
         """Do as :meth:`search_many` does, in a thread, so that the event loop stays free."""
         return await asyncio.to_thread(self.search_many, queries, k, where, where_document, min_score, exact)
+
+    async def asearch_vectors(
+        self,
+        vectors: npt.ArrayLike,
+        k: int = DEFAULT_K,
+        where: Where = None,
+        where_document: Where = None,
+        min_score: float | None = None,
+        exact: Exact = "auto",
+    ) -> list[list[Hit]]:
+        """Do as :meth:`search_vectors` does, in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(self.search_vectors, vectors, k, where, where_document, min_score, exact)
 
     def _rank(self, queries: FloatArray, options: SearchOptions) -> list[Ranked]:
         with store_errors("counting records"):

@@ -1,0 +1,55 @@
+"""Checks of the embedder's options: what is offered, and what fits together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.model_config import MIN_LENGTH
+from minilm_retrieval.model_files import is_standard_name
+
+BACKENDS = ("auto", "openvino", "torch")
+PRECISIONS = ("float32",)
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+def absolute_model(model: str | os.PathLike[str] | None) -> str | None:
+    """Return a directory as an absolute path, so that the embedder means the same after ``chdir``."""
+    if model is None or is_standard_name(model):
+        return None
+    path = os.fspath(model)
+    return str(Path(path).resolve()) if Path(path).is_dir() else path
+
+
+def choose_engine(backend: str, device: str | None) -> tuple[str, str]:
+    """Return the engine's backend and device for those asked for; ``"auto"`` for whichever device torch finds."""
+    one_of("backend", backend, BACKENDS)
+    if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
+        raise InvalidOptionError(f"device={device!r} is not one of 'cpu', 'cuda', 'cuda:N', 'mps'.")
+    on_gpu = device not in (None, "cpu")
+    if backend == "torch" or (backend == "auto" and on_gpu):
+        return "torch", device or "auto"
+    if on_gpu:
+        raise InvalidOptionError(
+            f"backend='openvino' runs on the processor; for device={device!r} use backend='torch'."
+        )
+    return "openvino", "cpu"
+
+
+def one_of(name: str, value: str, offered: Sequence[str]) -> str:
+    """Return the value of an option, having made sure that it is offered."""
+    if value not in offered:
+        listed = ", ".join(repr(choice) for choice in offered)
+        raise InvalidOptionError(f"{name}={value!r} is not offered; expected one of {listed}.")
+    return value
+
+
+def checked_length(value: int | None) -> int | None:
+    """Return a maximum length in tokens, having made sure that it holds a text."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < MIN_LENGTH):
+        raise InvalidOptionError(f"max_seq_length must be a whole number of at least {MIN_LENGTH}, got {value!r}.")
+    return value
