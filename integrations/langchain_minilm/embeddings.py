@@ -52,10 +52,11 @@ class MiniLMEmbeddings(BaseModel, Embeddings):
     def _name_of(cls, model: Any) -> str:
         return model_name(model)
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Make the embedder, which checks the options and loads nothing yet."""
-        options = {name: getattr(self, name) for name in DEFAULTS if name != "model"}
-        self._embedder = MiniLMEmbedder(self.model_name, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Made here, outside pydantic's validation, so that its errors stay this library's own; it loads nothing yet.
+        chosen = {name: getattr(self, name) for name in DEFAULTS if name != "model"}
+        self._embedder = MiniLMEmbedder(self.model_name, **chosen)
 
     @property
     def embedder(self) -> MiniLMEmbedder:

@@ -53,8 +53,9 @@ class MiniLMRetriever(BaseRetriever):
 
     _retriever: Retriever = PrivateAttr()
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Check the options, and that the collection holds this model's vectors."""
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Outside pydantic's validation, so that the errors stay this library's own.
         SearchOptions.of(**self._options({}))
         self._retriever = Retriever(self.collection, self.embeddings.embedder)
 
