@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from subprocesses import run_python
@@ -24,6 +25,30 @@ def test_python_reference(tmp_path: Path) -> None:
     assert "break" in first
     again = run_example("python_reference.py", tmp_path)
     assert "Indexed 0 topics of the Python language reference as 0 passages" in again
+
+
+def test_chroma_collection(tmp_path: Path) -> None:
+    output = run_example("chroma_collection.py", tmp_path)
+    assert output.startswith("tea      cosine 0.7")
+
+
+def test_langchain_rag(tmp_path: Path) -> None:
+    output = run_example("langchain_rag.py", tmp_path)
+    assert re.search(r"cosine 0\.\d{3}  break", output)
+    assert "Answer: The else clause is skipped" in output
+
+
+def test_llama_index_query_engine(tmp_path: Path) -> None:
+    output = run_example("llama_index_query_engine.py", tmp_path)
+    assert output.count("  cosine 0.") == 3
+    assert "   | Context information is below." in output
+
+
+def test_migrate_default_collection(tmp_path: Path) -> None:
+    opened, copied = run_example("migrate_default_collection.py", tmp_path).splitlines()
+    assert copied.startswith("Copied, 4 of 4:")
+    assert opened.partition("cosine")[2] == copied.partition("cosine")[2]
+    assert opened.endswith("The spacecraft entered orbit around Mars.")
 
 
 def test_every_example_is_tested() -> None:

@@ -68,6 +68,10 @@ class MiniLMEmbeddings(BaseModel, Embeddings):
         """Digest of all that decides a vector: the namespace for a cache of embeddings."""
         return self._embedder.fingerprint
 
+    def count_tokens(self, text: str) -> int:
+        """Count a text's tokens as the model does: the ``length_function`` for LangChain's text splitters."""
+        return self._embedder.count_tokens(text)[0]
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed n texts: n lists of 384 numbers."""
         return encode_many(self._embedder, texts, self.show_progress)

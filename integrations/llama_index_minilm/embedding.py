@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
@@ -72,6 +73,11 @@ class MiniLMEmbedding(BaseEmbedding):
     def embedder(self) -> MiniLMEmbedder:
         """The core embedder behind this object."""
         return self._embedder
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return all token ids of a text, special tokens included: the ``tokenizer`` for LlamaIndex's node parsers."""
+        ids: list[int] = self._embedder.tokenizer.tokenize(text, sys.maxsize).ids.tolist()
+        return ids
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return encode_one(self._embedder, query)

@@ -92,6 +92,21 @@ def test_a_pickled_copy_gives_the_same_vectors(wrapper: Any) -> None:
     assert len(pickle.dumps(original)) < 20_000, "the weights are not part of it"
 
 
+def test_splitters_count_with_the_models_tokenizer(embedder: MiniLMEmbedder) -> None:
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from llama_index.core.node_parser import SentenceSplitter
+
+    text = "\n\n".join(topic_texts(40, 300))
+    splitter = RecursiveCharacterTextSplitter(
+        chunk_size=256, chunk_overlap=0, length_function=MiniLMEmbeddings().count_tokens
+    )
+    parser = SentenceSplitter(chunk_size=256, chunk_overlap=0, tokenizer=MiniLMEmbedding().tokenize)
+    for pieces in (splitter.split_text(text), parser.split_text(text)):
+        assert len(pieces) > 10
+        assert max(embedder.count_tokens(pieces)) <= 256
+    assert len(MiniLMEmbedding().tokenize(LONG)) == embedder.count_tokens(LONG)[0]
+
+
 def test_a_text_that_is_none_is_refused_with_its_type() -> None:
     for call in (MiniLMEmbeddings().embed_query, MiniLMEmbedding().get_query_embedding):
         with pytest.raises(InvalidTextError, match="Expected one text, got list"):
