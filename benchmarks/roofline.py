@@ -1,0 +1,84 @@
+"""How fast the processor multiplies matrices in float32, which no float32 engine can pass, and what a text costs.
+
+    python benchmarks/roofline.py --threads 2     # prints GFLOP/s
+
+The rate is measured with the same runtime as the engine's and on the shapes that the model has: several hundred rows
+times the weights of the feed-forward layers, as many streams as threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+HIDDEN, INNER, LAYERS = 384, 1536, 6
+_ROWS = 384
+_SECONDS = 2.0
+
+
+def operations(tokens: Sequence[int]) -> float:
+    """Return the mean floating-point operations of the matrix products of texts with so many tokens each.
+
+    A token costs 2 (4 h h + 2 h i) in each layer for the projections and the feed-forward network, and 4 h n for the
+    attention over the text's n tokens; a multiplication and an addition count as two.
+
+    >>> round(operations([14]) / 14 / 1e6, 1)
+    21.4
+    """
+    linear = 2 * (4 * HIDDEN**2 + 2 * HIDDEN * INNER) * LAYERS
+    return fmean(length * (linear + 4 * HIDDEN * length * LAYERS) for length in tokens)
+
+
+def measured_rate(threads: int) -> float:
+    """Return the operations a second of matrix products, measured in a process of its own."""
+    command = [sys.executable, __file__, "--threads", str(threads), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+    return float(json.loads(done.stdout))
+
+
+def _measure(threads: int) -> float:
+    import openvino as ov
+    from openvino import opset15 as ops
+
+    chance = np.random.default_rng(0)
+    rows = ops.parameter([_ROWS, HIDDEN], np.float32)
+    product: object = rows
+    for shape in ((INNER, HIDDEN), (HIDDEN, INNER)) * LAYERS:
+        weights = ops.constant((chance.standard_normal(shape) / np.sqrt(shape[1])).astype(np.float32))
+        product = ops.matmul(product, weights, False, True)
+    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
+    compiled = ov.Core().compile_model(ov.Model([product], [rows], "products"), "CPU", options)
+    queue = ov.AsyncInferQueue(compiled, threads)
+    values = chance.standard_normal((_ROWS, HIDDEN)).astype(np.float32)
+    for _ in range(2 * threads):
+        queue.start_async([values], share_inputs=True)
+    queue.wait_all()
+    started, runs = time.perf_counter(), 0
+    while time.perf_counter() - started < _SECONDS:
+        for _ in range(4 * threads):
+            queue.start_async([values], share_inputs=True)
+        runs += 4 * threads
+    queue.wait_all()
+    return runs * 2 * LAYERS * 2 * _ROWS * HIDDEN * INNER / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure, and print the rate."""
+    parser = argparse.ArgumentParser(description="Measure the processor's rate of float32 matrix products.")
+    parser.add_argument("--threads", type=int, default=2, help="threads to use (default 2)")
+    parser.add_argument("--json", action="store_true", help="print operations a second as a bare number")
+    options = parser.parse_args()
+    rate = _measure(options.threads)
+    print(json.dumps(rate) if options.json else f"{rate / 1e9:.0f} GFLOP/s of float32 matrix products")
+
+
+if __name__ == "__main__":
+    main()
