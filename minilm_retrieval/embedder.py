@@ -103,9 +103,9 @@ class MiniLMEmbedder:
         log.report(self.max_seq_length)
         return vectors
 
-    async def aencode(self, texts: str | Sequence[str]) -> FloatArray:
+    async def aencode(self, texts: str | Sequence[str], show_progress: bool = False) -> FloatArray:
         """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
-        vectors, log = await asyncio.to_thread(self._encode, texts, False)
+        vectors, log = await asyncio.to_thread(self._encode, texts, show_progress)
         log.report(self.max_seq_length)
         return vectors
 

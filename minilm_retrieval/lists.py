@@ -27,9 +27,11 @@ async def aencode_one(embedder: MiniLMEmbedder, text: str) -> list[float]:
     return vector
 
 
-async def aencode_many(embedder: MiniLMEmbedder, texts: Sequence[str]) -> list[list[float]]:
+async def aencode_many(
+    embedder: MiniLMEmbedder, texts: Sequence[str], show_progress: bool = False
+) -> list[list[float]]:
     """Do as :func:`encode_many` does, off the event loop."""
-    vectors = await embedder.aencode(check_texts(texts))
+    vectors = await embedder.aencode(check_texts(texts), show_progress)
     return await asyncio.to_thread(_lists, vectors)
 
 

@@ -53,11 +53,6 @@ class ModelFiles:
     standard_weights: bool
 
 
-def model_name(model: str | os.PathLike[str] | None) -> str:
-    """Return the name by which a model is asked for: a hub id, or a directory as given."""
-    return STANDARD_MODEL if model is None else os.fspath(model)
-
-
 def is_standard_name(model: str | os.PathLike[str] | None) -> bool:
     """Tell whether this names all-MiniLM-L6-v2 itself rather than a directory or another model."""
     return model is None or (isinstance(model, str) and model in _STANDARD_NAMES and not Path(model).is_dir())

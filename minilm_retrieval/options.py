@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.model_config import MIN_LENGTH
-from minilm_retrieval.model_files import is_standard_name
+from minilm_retrieval.model_files import STANDARD_MODEL, is_standard_name
 
 BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32",)
@@ -18,11 +18,22 @@ _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 def absolute_model(model: str | os.PathLike[str] | None) -> str | None:
-    """Return a directory as an absolute path, so that the embedder means the same after ``chdir``."""
+    """Return a directory as an absolute path, so that it means the same after ``chdir``; ``None`` for all-MiniLM-L6-v2.
+
+    Raises:
+        InvalidOptionError: Neither a name nor a path.
+    """
+    if model is not None and not isinstance(model, (str, os.PathLike)):
+        raise InvalidOptionError(f"model must be a hub id or a directory, got {model!r}.")
     if model is None or is_standard_name(model):
         return None
     path = os.fspath(model)
     return str(Path(path).resolve()) if Path(path).is_dir() else path
+
+
+def model_name(model: str | os.PathLike[str] | None) -> str:
+    """Return the full name of what is asked for: a hub id, or the absolute path of a directory."""
+    return absolute_model(model) or STANDARD_MODEL
 
 
 def choose_engine(backend: str, device: str | None) -> tuple[str, str]:

@@ -10,7 +10,21 @@ from minilm_retrieval.errors import InvalidOptionError, TextTooLongError, Trunca
 
 POLICIES = ("warn", "ignore", "error")
 _NAMED = 5
-_PACKAGES = frozenset({"minilm_retrieval", "chroma_minilm", "langchain_minilm", "llama_index_minilm"})
+# What stands between the engine and the code that gave the texts: this library, and the frameworks that call it.
+_BETWEEN = frozenset(
+    {
+        "minilm_retrieval",
+        "chroma_minilm",
+        "langchain_minilm",
+        "llama_index_minilm",
+        "chromadb",
+        "langchain_core",
+        "llama_index",
+        "llama_index_instrumentation",
+        "asyncio",
+        "concurrent",
+    }
+)
 
 
 class TruncationLog:
@@ -56,7 +70,7 @@ class TruncationLog:
             )
 
     def report(self, max_length: int) -> None:
-        """Warn once about everything noted, pointing at the first caller outside this library."""
+        """Warn once about everything noted, pointing at the code that gave the texts."""
         if self._cut and self._policy == "warn":
             message = (
                 f"{self._summary(max_length)} Only their beginnings were embedded. "
@@ -74,7 +88,7 @@ class TruncationLog:
 def _caller_depth() -> int:
     frame = sys._getframe(1)
     depth = 1
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PACKAGES:
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN:
         frame = frame.f_back
         depth += 1
     return depth

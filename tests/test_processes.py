@@ -150,3 +150,30 @@ def test_an_embedder_survives_pickle() -> None:
         """
     )
     assert output.strip() == "True True"
+
+
+@needs_fork
+@pytest.mark.parametrize("child", ["pass", "embedder.encode('text')", "del stream", "list(stream)"])
+def test_a_forked_child_ends_as_any_process_does(child: str) -> None:
+    """The parent's engine must not be freed in the child, nor waited for: its threads do not exist there."""
+    output = run_python(
+        f"""
+        import faulthandler, os, sys
+        from minilm_retrieval import MiniLMEmbedder
+        from minilm_retrieval.errors import EngineError
+        embedder = MiniLMEmbedder()
+        embedder.warmup()
+        stream = embedder.encode_stream(f"text {{number}} " * 50 for number in range(4000))
+        next(stream)
+        pid = os.fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(30, exit=True)
+            try:
+                {child}
+            except EngineError:
+                pass
+            sys.exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert output.strip().splitlines()[-1] == "0"

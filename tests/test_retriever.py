@@ -172,6 +172,20 @@ def test_wrong_arguments(client: Any, embedder: MiniLMEmbedder, arguments: Any, 
         Retriever(collection, embedder).search(**{"query": QUERY, **arguments})
 
 
+def test_query_vectors_of_any_length_and_wrong_ones(client: Any, embedder: MiniLMEmbedder, space: str) -> None:
+    collection = fill(client, "docs", embedder.encode(TOPICS), space=space, documents=TOPICS)
+    retriever = Retriever(collection, embedder)
+    expected = retriever.search(QUERY, k=3)
+    for exact in (True, False, "auto"):
+        found = retriever.search_vectors(embedder.encode(QUERY).astype(float) * 9, k=3, exact=exact)[0]  # type: ignore[arg-type]
+        assert [hit.id for hit in found] == [hit.id for hit in expected]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-6)
+    assert retriever.search_vectors([]) == retriever.search_vectors(embedder.encode([])) == []
+    for wrong in ([1.0, 2.0], [[0.0] * 384], [[float("nan")] * 384], [[1.0], [1.0, 2.0]], ["text"]):
+        with pytest.raises(InvalidOptionError, match="query vector"):
+            retriever.search_vectors(wrong)
+
+
 def test_search_many_refuses_one_string(client: Any, embedder: MiniLMEmbedder) -> None:
     collection = fill(client, "docs", embedder.encode(TOPICS), documents=TOPICS)
     with pytest.raises(InvalidTextError, match="Expected a list of texts"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import MissingExtraError
 from minilm_retrieval.lists import aencode_many, aencode_one, encode_many, encode_one
-from minilm_retrieval.model_files import model_name
+from minilm_retrieval.options import model_name
 
 try:
     from langchain_core.embeddings import Embeddings
     from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+    from typing_extensions import Self
 except ImportError as error:
     raise MissingExtraError("langchain-core", "langchain") from error
 
@@ -58,6 +60,10 @@ class MiniLMEmbeddings(BaseModel, Embeddings):
         chosen = {name: getattr(self, name) for name in DEFAULTS if name != "model"}
         self._embedder = MiniLMEmbedder(self.model_name, **chosen)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with an embedder for the updated options."""
+        return type(self)(**{**dict(self), **(update or {})})
+
     @property
     def embedder(self) -> MiniLMEmbedder:
         """The core embedder behind this object."""
@@ -82,7 +88,7 @@ class MiniLMEmbeddings(BaseModel, Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Do as :meth:`embed_documents` does, off the event loop."""
-        return await aencode_many(self._embedder, texts)
+        return await aencode_many(self._embedder, texts, self.show_progress)
 
     async def aembed_query(self, text: str) -> list[float]:
         """Do as :meth:`embed_query` does, off the event loop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from langchain_minilm.embeddings import MiniLMEmbeddings
 from minilm_retrieval.errors import InvalidOptionError
@@ -14,6 +15,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, Callba
 from langchain_core.documents import Document  # isort: skip
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams  # isort: skip
 from pydantic import ConfigDict, Field, PrivateAttr  # isort: skip
+from typing_extensions import Self  # isort: skip
 
 _SEARCH_OPTIONS = ("k", "filter", "where_document", "min_score", "exact")
 
@@ -57,17 +59,24 @@ class MiniLMRetriever(BaseRetriever):
         super().__init__(**options)
         # Outside pydantic's validation, so that the errors stay this library's own.
         SearchOptions.of(**self._options({}))
-        self._retriever = Retriever(self.collection, self.embeddings.embedder)
+        self._retriever = _retriever_of(self.collection, self.embeddings)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with the updated options; the collection itself is never copied."""
+        return type(self)(**{**dict(self), **(update or {})})
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changes: Any
     ) -> list[Document]:
-        return self._documents(self._retriever.search(query, **self._options(changes)))
+        options = self._options(changes)
+        return self._documents(self._retriever.search_vectors(self.embeddings.embed_query(query), **options)[0])
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **changes: Any
     ) -> list[Document]:
-        return self._documents(await self._retriever.asearch(query, **self._options(changes)))
+        options = self._options(changes)
+        vector = await self.embeddings.aembed_query(query)
+        return self._documents((await self._retriever.asearch_vectors(vector, **options))[0])
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
@@ -78,7 +87,8 @@ class MiniLMRetriever(BaseRetriever):
 
     def _options(self, changes: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a search under the core's names."""
-        unknown = sorted(changes.keys() - set(_SEARCH_OPTIONS))
+        # BaseRetriever takes verbose for itself, and passes it on all the same.
+        unknown = sorted(changes.keys() - {*_SEARCH_OPTIONS, "verbose"})
         if unknown:
             raise InvalidOptionError(
                 f"A search has no option {', '.join(unknown)}; expected some of {', '.join(_SEARCH_OPTIONS)}."
@@ -92,3 +102,19 @@ class MiniLMRetriever(BaseRetriever):
             Document(id=hit.id, page_content=hit.document or "", metadata={**hit.metadata, self.score_key: hit.score})
             for hit in hits
         ]
+
+
+_retrievers: WeakValueDictionary[tuple[int, MiniLMEmbeddings], Retriever] = WeakValueDictionary()
+
+
+def _retriever_of(collection: Any, embeddings: MiniLMEmbeddings) -> Retriever:
+    """Return the core's retriever, which checks the collection, the same one while any is in use.
+
+    LangChain makes the object anew for every call that is configured (``configurable_fields``). The number of an object
+    is its own as long as it lives, and the retriever keeps its collection alive.
+    """
+    key = (id(collection), embeddings)
+    retriever = _retrievers.get(key)
+    if retriever is None:
+        retriever = _retrievers[key] = Retriever(collection, embeddings.embedder)
+    return retriever

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import MissingExtraError
 from minilm_retrieval.lists import aencode_many, aencode_one, encode_many, encode_one
-from minilm_retrieval.model_files import model_name
+from minilm_retrieval.options import model_name
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-    from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, field_validator
+    from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+    from typing_extensions import Self
 except ImportError as error:
     raise MissingExtraError("llama-index-core", "llama-index") from error
 
-# Texts handed to the core at once. It makes its own batches of them, the better the more there are; LlamaIndex reports
-# its events after each.
-EMBED_BATCH_SIZE = 512
+# Texts handed to the core at once, which makes its own batches of them: as many as LlamaIndex allows.
+EMBED_BATCH_SIZE = 2048
 
 
 class MiniLMEmbedding(BaseEmbedding):
@@ -53,6 +54,12 @@ class MiniLMEmbedding(BaseEmbedding):
 
     _embedder: MiniLMEmbedder = PrivateAttr()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_class_name(cls, values: Any) -> Any:
+        # LlamaIndex writes it into every dump.
+        return {key: values[key] for key in values if key != "class_name"} if isinstance(values, dict) else values
+
     @field_validator("model_name", mode="before")
     @classmethod
     def _name_of(cls, model: Any) -> str:
@@ -63,6 +70,10 @@ class MiniLMEmbedding(BaseEmbedding):
         # Made here, outside pydantic's validation, so that its errors stay this library's own; it loads nothing yet.
         chosen = {name: getattr(self, name) for name in DEFAULTS if name != "model"}
         self._embedder = MiniLMEmbedder(self.model_name, **chosen)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with an embedder for the updated options."""
+        return type(self)(**{**dict(self), **(update or {})})
 
     @classmethod
     def class_name(cls) -> str:

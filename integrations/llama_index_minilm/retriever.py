@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llama_index_minilm.embedding import MiniLMEmbedding
+from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store import DEFAULT_K, Exact, Hit, Retriever, SearchOptions
 
 # Imported after the embedding model, whose import names the extra where llama-index-core is missing.
@@ -13,13 +14,15 @@ from llama_index.core.base.base_retriever import BaseRetriever  # isort: skip
 from llama_index.core.callbacks import CallbackManager  # isort: skip
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode  # isort: skip
 from llama_index.core.vector_stores.types import MetadataFilters  # isort: skip
-from llama_index.core.vector_stores.utils import metadata_dict_to_node  # isort: skip
+from llama_index.core.vector_stores.utils import legacy_metadata_dict_to_node, metadata_dict_to_node  # isort: skip
 from llama_index_minilm.filters import chroma_filter  # isort: skip
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
+
 _NODE_CONTENT = "_node_content"
+_OLD_LAYOUT = {"node_info", "relationships"}
 
 
 class MiniLMRetriever(BaseRetriever):
@@ -62,7 +65,11 @@ class MiniLMRetriever(BaseRetriever):
         **options: Any,
     ) -> None:
         super().__init__(callback_manager=callback_manager, **options)
-        self._embed_model = embed_model if embed_model is not None else MiniLMEmbedding()
+        if embed_model is None:
+            embed_model = MiniLMEmbedding(callback_manager=self.callback_manager)
+        if not isinstance(embed_model, MiniLMEmbedding):
+            raise InvalidOptionError(f"Expected a MiniLMEmbedding as embed_model, got {type(embed_model).__name__}.")
+        self._embed_model = embed_model
         parts = [part for part in (chroma_filter(filters), where) if part]
         self._options: dict[str, Any] = {
             "k": similarity_top_k,
@@ -96,6 +103,21 @@ def _nodes(hits: list[Hit]) -> list[NodeWithScore]:
 
 
 def _node(hit: Hit) -> BaseNode:
-    if _NODE_CONTENT in hit.metadata:
-        return metadata_dict_to_node(dict(hit.metadata), text=hit.document)
-    return TextNode(id_=hit.id, text=hit.document or "", metadata=dict(hit.metadata))
+    """Read a node back; what LlamaIndex did not write, or wrote in its old layout or damaged, is a text node."""
+    metadata, text = dict(hit.metadata), hit.document or ""
+    try:
+        if _NODE_CONTENT in metadata:
+            return metadata_dict_to_node(metadata, text=hit.document)
+        if metadata.keys() & _OLD_LAYOUT:
+            own, place, relationships = legacy_metadata_dict_to_node(metadata)
+            return TextNode(
+                id_=hit.id,
+                text=text,
+                metadata=own,
+                relationships=relationships,
+                start_char_idx=place.get("start"),
+                end_char_idx=place.get("end"),
+            )
+    except (ValueError, AttributeError, TypeError):
+        pass
+    return TextNode(id_=hit.id, text=text, metadata=metadata)

@@ -8,6 +8,7 @@ import weakref
 from dataclasses import dataclass
 
 from minilm_retrieval.engines.engine import Engine
+from minilm_retrieval.engines.forks import keep_for_ever
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model, load_model
 
@@ -41,7 +42,6 @@ class _Cache:
 
 
 _cache = _Cache()
-_left_by_parent: list[_Cache] = []
 _torch_lost = False
 
 
@@ -91,11 +91,11 @@ def _make(key: EngineKey, model: Model) -> Engine:
 def _reset_after_fork() -> None:
     """Forget the parent's engines: their threads do not exist in the child.
 
-    They are kept unreachable rather than freed, since freeing one would wait for those threads.
+    They are never freed, since that would wait for those threads.
     """
     global _cache, _torch_lost
     _torch_lost = _torch_lost or any(key.backend == "torch" for key in _cache.engines)
-    _left_by_parent.append(_cache)
+    keep_for_ever(_cache)
     _cache = _Cache()
 
 

@@ -6,6 +6,7 @@ for throughput (as many streams as threads, so that batches run side by side). E
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ import openvino as ov
 
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.forks import keep_for_ever
 from minilm_retrieval.engines.openvino_graph import build_graph
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model
@@ -84,18 +86,25 @@ class _Requests:
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         # With each request its batch, whose arrays it reads without keeping them alive.
         running: deque[tuple[ov.InferRequest, Batch]] = deque()
+        process = os.getpid()
         try:
             for batch in batches:
                 if len(running) == self._in_flight:
                     yield self._finish(running)
+                    _refuse_after_fork(process)
                 running.append((self._start(batch), batch))
             while running:
                 yield self._finish(running)
+                _refuse_after_fork(process)
         finally:
-            # Their results are not wanted any more, nor is a failure of theirs.
-            for request, _ in running:
-                with suppress(RuntimeError):
-                    request.wait()
+            if os.getpid() == process:
+                # Their results are not wanted any more, nor is a failure of theirs.
+                for request, _ in running:
+                    with suppress(RuntimeError):
+                        request.wait()
+            else:
+                # A fork has come between, and the threads that would finish them do not exist here.
+                keep_for_ever(running)
 
     def _start(self, batch: Batch) -> ov.InferRequest:
         try:
@@ -123,6 +132,14 @@ class _Requests:
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
         self._free.append(request)
         return vectors
+
+
+def _refuse_after_fork(process: int) -> None:
+    if os.getpid() != process:
+        raise EngineError(
+            "This stream of vectors was begun before a fork, and what it had begun to compute is lost in the child. "
+            "Start it again there."
+        )
 
 
 def _take(batches: Iterator[Batch], count: int) -> Iterator[Batch]:

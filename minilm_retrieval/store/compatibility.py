@@ -14,6 +14,7 @@ from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWar
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records, space_of, stored_function
+from minilm_retrieval.store.stored_text import embedded_text
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -26,8 +27,6 @@ _SAMPLES_A_PLACE = 16
 # Distances of l2 and ip rank by cosine only for unit vectors, so more of them are looked at.
 _LENGTHS_A_PLACE = 500
 _TEXTS_COMPARED = 4
-# LlamaIndex embeds a node's text with its metadata lines and stores the bare text; the two cannot be compared.
-_LLAMA_INDEX_KEY = "_node_content"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _sample(collection: Collection, samples_a_place: int) -> _Sample:
             page = collection.get(limit=size, offset=offset, include=["embeddings", "documents", "metadatas"])
             vectors.extend(page["embeddings"] if page["embeddings"] is not None else [])
             for _, text, metadata in records(page["ids"], page["documents"], page["metadatas"]):
-                texts.append(None if _LLAMA_INDEX_KEY in metadata else text)
+                texts.append(embedded_text(text, metadata))
     return _Sample(np.asarray(vectors, dtype=np.float64), texts)
 
 

@@ -40,8 +40,13 @@ def unit_queries(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
     Raises:
         InvalidOptionError: Another dimension, or a vector that is not finite or has length zero.
     """
-    queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
-    if queries.shape[0] and queries.shape[1:] != (dimension,):
+    try:
+        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise InvalidOptionError(f"Expected query vectors of {dimension} numbers each: {error}.") from error
+    if queries.size == 0:
+        return np.zeros((0, dimension), dtype=np.float32)
+    if queries.shape[1:] != (dimension,):
         raise InvalidOptionError(f"Expected query vectors of {dimension} numbers, got the shape {queries.shape}.")
     lengths = np.linalg.norm(queries, axis=1)
     wrong = ~np.isfinite(lengths) | (lengths == 0)
@@ -50,7 +55,7 @@ def unit_queries(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
             f"The query vector at position {int(np.argmax(wrong))} has the length {lengths[np.argmax(wrong)]}; "
             "expected one that points somewhere."
         )
-    return np.where(is_unit(queries, 1e-6)[:, None], queries, _unit(queries)) if len(queries) else queries
+    return np.where(is_unit(queries, 1e-6)[:, None], queries, _unit(queries))
 
 
 def scan(collection: Collection, queries: FloatArray, k: int, filter: Filter) -> list[Ranked]:

@@ -139,8 +139,8 @@ class Retriever:
         min_score: float | None = None,
         exact: Exact = "auto",
     ) -> list[Hit]:
-        """Do as :meth:`search` does, in a thread, so that the event loop stays free."""
-        return await asyncio.to_thread(self.search, query, k, where, where_document, min_score, exact)
+        """Do as :meth:`search` does, in threads, so that the event loop stays free."""
+        return (await self.asearch_many([check_text(query)], k, where, where_document, min_score, exact))[0]
 
     async def asearch_many(
         self,
@@ -151,8 +151,9 @@ class Retriever:
         min_score: float | None = None,
         exact: Exact = "auto",
     ) -> list[list[Hit]]:
-        """Do as :meth:`search_many` does, in a thread, so that the event loop stays free."""
-        return await asyncio.to_thread(self.search_many, queries, k, where, where_document, min_score, exact)
+        """Do as :meth:`search_many` does, in threads, so that the event loop stays free."""
+        vectors = await self.embedder.aencode(check_texts(queries))
+        return await self.asearch_vectors(vectors, k, where, where_document, min_score, exact)
 
     async def asearch_vectors(
         self,

@@ -15,7 +15,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.load import dumpd
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_core.stores import InMemoryByteStore
 from langchain_core.tracers import BaseTracer
 from langchain_core.vectorstores import InMemoryVectorStore
@@ -23,8 +23,9 @@ from stores import TOPICS, fill, local_client, random_vectors
 
 from langchain_minilm import MiniLMEmbeddings, MiniLMRetriever
 from minilm_retrieval import MiniLMEmbedder, open_collection
-from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, InvalidOptionError
+from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, InvalidOptionError, TruncationWarning
 from minilm_retrieval.similarity import cosine_similarity
+from minilm_retrieval.store import check_collection
 
 QUERY = "a pet that likes to sleep"
 
@@ -127,6 +128,45 @@ async def test_options_of_one_search(collection: Any) -> None:
     assert [d.id for d in retriever.invoke(QUERY, filter=None, where_document={"$contains": "Mars"})] == ["id-00008"]
     assert retriever.batch([QUERY, "finance"])[0] == retriever.invoke(QUERY)
     assert (await retriever.abatch([QUERY]))[0] == retriever.invoke(QUERY)
+
+
+async def test_configured_and_copied_retrievers(
+    collection: Any, tmp_path: Path, embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[Any] = []
+    monkeypatch.setattr(
+        "minilm_retrieval.store.retriever.check_collection",
+        lambda *given: checks.append(given) or check_collection(*given),
+    )
+    retriever = MiniLMRetriever(collection=collection)
+    configured = retriever.configurable_fields(k=ConfigurableField(id="k"))
+    for k in (2, 3):
+        assert len(configured.invoke(QUERY, config={"configurable": {"k": k}})) == k
+        assert len(await configured.ainvoke(QUERY, config={"configurable": {"k": k}})) == k
+    assert len(checks) == 1, "a collection is checked when it is opened, not at every call"
+
+    other = fill(local_client(tmp_path / "other"), "other", embedder.encode(["another"]), documents=["another"])
+    assert [d.page_content for d in retriever.model_copy(update={"collection": other}).invoke(QUERY)] == ["another"]
+    assert len(retriever.model_copy(update={"k": 2}).invoke(QUERY)) == 2
+    assert len(retriever.invoke(QUERY, verbose=True)) == 10
+
+
+def test_the_query_goes_through_the_embeddings_object(collection: Any) -> None:
+    class Rewriting(MiniLMEmbeddings):
+        def embed_query(self, text: str) -> list[float]:
+            return super().embed_query(text.replace("pussycat", "cat"))
+
+    found = MiniLMRetriever(collection=collection, embeddings=Rewriting(), k=3).invoke("a cat on a mat")
+    assert MiniLMRetriever(collection=collection, embeddings=Rewriting(), k=3).invoke("a pussycat on a mat") == found
+
+
+async def test_a_long_query_warns_where_it_is_asked(collection: Any) -> None:
+    retriever = MiniLMRetriever(collection=collection)
+    with pytest.warns(TruncationWarning) as caught:
+        retriever.invoke("word " * 400)
+    with pytest.warns(TruncationWarning) as caught_async:
+        await retriever.ainvoke("word " * 300)
+    assert [warning.filename for warning in [*caught, *caught_async]] == [__file__, __file__]
 
 
 async def test_mistakes_are_named(collection: Any, tmp_path: Path) -> None:

@@ -8,22 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core import Document, StorageContext, VectorStoreIndex, load_index_from_storage
+from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SemanticSplitterNodeParser, SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import NodeRelationship, QueryBundle, RelatedNodeInfo, TextNode
+from llama_index.core.schema import MetadataMode, NodeRelationship, QueryBundle, RelatedNodeInfo, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 from llama_index.vector_stores.chroma import ChromaVectorStore
 from stores import TOPICS, fill, local_client, random_vectors
 
 from llama_index_minilm import MiniLMEmbedding, MiniLMRetriever
 from minilm_retrieval import MiniLMEmbedder
-from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, InvalidOptionError
+from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, InvalidOptionError, TruncationWarning
 from minilm_retrieval.similarity import cosine_similarity
+from minilm_retrieval.store.stored_text import embedded_text
 
 QUERY = "a pet that likes to sleep"
 
@@ -110,6 +112,7 @@ def test_to_dict_and_back() -> None:
     assert MiniLMEmbedding.from_json(original.to_json()).to_dict() == kept
     assert loaded.get_text_embedding("word " * 90) == original.get_text_embedding("word " * 90)
     assert len(str(kept)) < 1000
+    assert MiniLMEmbedding(**kept).to_dict() == MiniLMEmbedding.model_validate(kept).to_dict() == kept
 
 
 def test_events_are_reported() -> None:
@@ -117,6 +120,19 @@ def test_events_are_reported() -> None:
     embedding = MiniLMEmbedding(callback_manager=CallbackManager([handler]), embed_batch_size=4)
     embedding.get_text_embedding_batch(TOPICS)
     assert len(handler.get_event_pairs(CBEventType.EMBEDDING)) == 3
+
+
+def test_a_retriever_reports_its_embedding_too(collection: Any) -> None:
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    MiniLMRetriever(collection, callback_manager=CallbackManager([handler])).retrieve(QUERY)
+    assert len(handler.get_event_pairs(CBEventType.RETRIEVE)) == 1
+    assert len(handler.get_event_pairs(CBEventType.EMBEDDING)) == 1
+
+
+def test_truncation_is_reported_where_the_texts_come_from() -> None:
+    with pytest.warns(TruncationWarning, match=r"position 1 \(302 tokens\)") as caught:
+        MiniLMEmbedding().get_text_embedding_batch(["short", "word " * 300])
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_nodes_come_back_whole_with_their_cosine(collection: Any, embedder: MiniLMEmbedder) -> None:
@@ -128,7 +144,7 @@ def test_nodes_come_back_whole_with_their_cosine(collection: Any, embedder: Mini
         assert hit.node.get_content() == node.text
         assert hit.node.metadata == node.metadata
         assert hit.node.relationships == node.relationships
-        embedded = node.get_content(metadata_mode="embed")  # type: ignore[arg-type]
+        embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
         assert "kind: " in embedded, "LlamaIndex embeds the metadata with the text"
         expected = cosine_similarity(embedder.encode(QUERY), embedder.encode([embedded]))[0]
         assert hit.score == pytest.approx(float(expected), abs=1e-5)
@@ -139,6 +155,52 @@ def test_records_of_other_tools_come_back_as_text_nodes(tmp_path: Path, embedder
     other = fill(local_client(tmp_path), "docs", embedder.encode(TOPICS), documents=TOPICS, metadatas=metadatas)
     hit = MiniLMRetriever(other, similarity_top_k=1).retrieve(QUERY)[0]
     assert (hit.node_id, hit.node.get_content(), hit.node.metadata) == ("id-00000", TOPICS[0], {"number": 0})
+
+
+def test_nodes_of_the_old_layout_and_damaged_ones(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    metadatas = [
+        {"relationships": '{"1": "the-document"}', "node_info": '{"start": 3, "end": 9}', "number": 0},
+        {"_node_content": "{damaged", "number": 1},
+        {"relationships": "[damaged", "number": 2},
+        {"text": "a user's own key", "id": 5, "number": 3},
+    ]
+    other = fill(local_client(tmp_path), "docs", embedder.encode(TOPICS[:4]), documents=TOPICS[:4], metadatas=metadatas)
+    found = {hit.node.metadata["number"]: hit.node for hit in MiniLMRetriever(other).retrieve(QUERY)}
+    assert [found[number].get_content() for number in range(4)] == TOPICS[:4]
+    assert found[0].ref_doc_id == "the-document"
+    assert (found[0].start_char_idx, found[0].end_char_idx) == (3, 9)
+    assert [found[number].metadata for number in (1, 2, 3)] == metadatas[1:]
+
+
+def test_nodes_of_another_model_are_refused(tmp_path: Path) -> None:
+    class Another(MiniLMEmbedding):
+        def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+            return random_vectors(len(texts)).tolist()  # type: ignore[no-any-return]
+
+    written = local_client(tmp_path).create_collection("docs")
+    context = StorageContext.from_defaults(vector_store=ChromaVectorStore(chroma_collection=written))
+    VectorStoreIndex(topic_nodes(), storage_context=context, embed_model=Another())
+    with pytest.raises(CollectionMismatchError, match="embedded by another model"):
+        MiniLMRetriever(written)
+
+
+def test_the_text_that_was_embedded_is_known(collection: Any) -> None:
+    """Nothing of LlamaIndex is needed for it."""
+    stored = collection.get()
+    for document, metadata in zip(stored["documents"], stored["metadatas"], strict=True):
+        node = metadata_dict_to_node(metadata, text=document)
+        assert embedded_text(document, metadata) == node.get_content(metadata_mode=MetadataMode.EMBED) != document
+    node = TextNode(
+        text="The text.",
+        metadata={"title": "{content}", "page": 3, "secret": "x"},
+        excluded_embed_metadata_keys=["secret"],
+        metadata_template="<{key}={value}>",
+        metadata_separator="|",
+        text_template="{content} -- {metadata_str}",
+    )
+    assert embedded_text("The text.", node_to_metadata_dict(node)) == "The text. -- <title={content}>|<page=3>"
+    assert embedded_text("The text.", {"_node_content": "{damaged"}) is None
+    assert embedded_text("The text.", {"_node_content": "[1]"}) is None
 
 
 async def test_async_and_given_embeddings(collection: Any, embedder: MiniLMEmbedder) -> None:
@@ -187,6 +249,8 @@ def test_filters(collection: Any) -> None:
 def test_mistakes_are_named(collection: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidOptionError, match="k must be a whole number of at least 1, got 0"):
         MiniLMRetriever(collection, similarity_top_k=0)
+    with pytest.raises(InvalidOptionError, match="Expected a MiniLMEmbedding as embed_model, got MockEmbedding"):
+        MiniLMRetriever(collection, MockEmbedding(384))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="top_k"):
         MiniLMRetriever(collection, top_k=3)
     other = fill(local_client(tmp_path / "other"), "other", random_vectors(10), documents=TOPICS)

@@ -171,3 +171,29 @@ async def test_the_event_loop_runs_while_many_texts_are_embedded() -> None:
             ticks += 1
         assert len(await task) == len(texts)
         assert ticks >= 3
+
+
+@pytest.mark.parametrize("wrapper", [MiniLMEmbeddings, MiniLMEmbedding])
+def test_a_changed_copy_embeds_with_the_changed_options(wrapper: Any) -> None:
+    original = wrapper(on_truncate="ignore")
+    copy = original.model_copy(update={"max_seq_length": 8})
+    assert (copy.max_seq_length, copy.embedder.max_seq_length) == (8, 8)
+    assert copy.on_truncate == copy.embedder.on_truncate == "ignore"
+    assert original.embedder.max_seq_length == 256
+    with pytest.raises(ValueError, match="batch_size"):
+        original.model_copy(update={"batch_size": 8})
+
+
+@pytest.mark.parametrize("wrapper", [MiniLMEmbeddings, MiniLMEmbedding])
+def test_a_relative_directory_means_the_same_after_chdir(
+    wrapper: Any, standard_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").symlink_to(standard_directory)
+    monkeypatch.chdir(tmp_path)
+    original = wrapper(model_name="model")
+    monkeypatch.chdir("/")
+    copy = pickle.loads(pickle.dumps(original))
+    assert copy.embedder.encode("a text").shape == (384,)
+    assert wrapper(**original.model_dump()).model_name == original.model_name
+    with pytest.raises(ValueError, match="model must be a hub id or a directory, got 5"):
+        wrapper(model_name=5)
