@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,20 @@ def test_vectors_of_shortened_texts_warn(tmp_path: Path, embedder: MiniLMEmbedde
         Retriever(collection, embedder)
 
 
-def test_nodes_of_llama_index_are_not_compared_with_their_text(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+def test_nodes_of_llama_index_are_compared_with_the_text_that_was_embedded(
+    tmp_path: Path, embedder: MiniLMEmbedder
+) -> None:
     """Its vectors stand for the text with metadata lines before it."""
+    node = json.dumps({"metadata": {"file_path": "/a/b/c.txt", "page": 3}})
+    metadatas: list[dict[str, Any]] = [{"_node_content": node, "page": 3} for _ in TOPICS]
     prefixed = embedder.encode([f"file_path: /a/b/c.txt\npage: 3\n\n{text}" for text in TOPICS])
-    metadatas: list[dict[str, Any]] = [{"_node_content": "{}", "page": 3} for _ in TOPICS]
     collection = fill(local_client(tmp_path), "docs", prefixed, documents=TOPICS, metadatas=metadatas)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Retriever(collection, embedder).search("cat", k=1)
+    other = fill(local_client(tmp_path), "other", random_vectors(len(TOPICS)), documents=TOPICS, metadatas=metadatas)
+    with pytest.raises(CollectionMismatchError, match="embedded by another model"):
+        Retriever(other, embedder)
 
 
 def test_same_vectors_without_any_record_are_accepted(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
