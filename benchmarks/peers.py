@@ -69,6 +69,28 @@ class MiniLMRetrieval(Peer):
         self.embed_query = embedder.encode
 
 
+class MiniLMInBfloat16(Peer):
+    """This library, where the processor computes with bfloat16."""
+
+    name = "minilm-retrieval, bfloat16"
+    module = "minilm_retrieval.embedder"
+    setup = '`MiniLMEmbedder(precision="bfloat16", threads=N)`. `encode(texts)`, `encode(query)`.'
+
+    def __init__(self, threads: int, model: Path, onnx: Path) -> None:
+        from minilm_retrieval import MiniLMEmbedder
+
+        embedder = MiniLMEmbedder(precision="bfloat16", threads=threads)
+        self.embed = embedder.encode
+        self.embed_query = embedder.encode
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Tell whether the processor has the instructions."""
+        from minilm_retrieval.engines.openvino import has_bfloat16
+
+        return has_bfloat16()
+
+
 class MiniLMInLangChain(Peer):
     """This library's LangChain class."""
 
@@ -214,6 +236,7 @@ class FastEmbed(Peer):
 
 PEERS: dict[str, type[Peer]] = {
     "minilm": MiniLMRetrieval,
+    "minilm-bfloat16": MiniLMInBfloat16,
     "minilm-langchain": MiniLMInLangChain,
     "minilm-llama-index": MiniLMInLlamaIndex,
     "sentence-transformers": SentenceTransformers,

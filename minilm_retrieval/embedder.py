@@ -38,7 +38,8 @@ class MiniLMEmbedder:
     Args:
         model: ``None`` for all-MiniLM-L6-v2; a directory; or a hub id of the same architecture.
         backend: ``"openvino"``, ``"torch"``, or ``"auto"``: OpenVINO on the processor, torch when ``device`` is a GPU.
-        precision: ``"float32"``.
+        precision: ``"float32"``, or ``"bfloat16"``: faster where the processor or GPU has instructions for it, and an
+            error where a processor has none; vectors have a cosine of 0.9998 or more with those of float32.
         device: ``None`` or ``"cpu"`` for the processor, ``"cuda"``, ``"cuda:N"`` or ``"mps"``. With
             ``backend="torch"``, ``None`` takes a GPU if there is one.
         threads: Threads to run on the processor; ``None`` finds out, see :func:`minilm_retrieval.cpu.thread_budget`.
@@ -97,7 +98,7 @@ class MiniLMEmbedder:
             InvalidTextError: Something is not a string; the message names its position and type.
             TextTooLongError: A text is too long and ``on_truncate="error"``.
             ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The model cannot be loaded.
-            EngineError: The engine failed, or this embedder was closed.
+            EngineError: The engine failed, the processor lacks the precision, or this embedder was closed.
         """
         vectors, log = self._encode(texts, show_progress)
         log.report(self.max_seq_length)
@@ -223,7 +224,7 @@ class MiniLMEmbedder:
     def _engine_key(self) -> EngineKey:
         if self._key is None:
             threads = self.threads if self.backend == "openvino" else self._requested_threads
-            self._key = EngineKey(self.model_name, self.backend, self.device, threads, self.normalize)
+            self._key = EngineKey(self.model_name, self.backend, self.device, self.precision, threads, self.normalize)
         return self._key
 
     def _encode(self, texts: str | Sequence[str], show_progress: bool) -> tuple[FloatArray, TruncationLog]:

@@ -12,7 +12,7 @@ from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import STANDARD_MODEL, is_standard_name
 
 BACKENDS = ("auto", "openvino", "torch")
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bfloat16")
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 

@@ -171,7 +171,7 @@ def test_close_is_for_this_embedder_only_and_for_ever(small_model: SmallModel, b
 
 def test_closing_what_was_never_used_does_nothing(small_model: SmallModel, builds: Counter) -> None:
     MiniLMEmbedder(small_model.write()).close()
-    close_engine(EngineKey("nobody/s", "openvino", "cpu", 1, True), object())
+    close_engine(EngineKey("nobody/s", "openvino", "cpu", "float32", 1, True), object())
     assert builds.calls == 0
 
 

@@ -16,6 +16,7 @@ from minilm_retrieval import __version__
 from minilm_retrieval.cli import options
 from minilm_retrieval.cpu import ThreadBudget, thread_budget
 from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.errors import MiniLMError
 
 _RUNTIME = ("openvino", "tokenizers", "safetensors", "numpy", "huggingface-hub", "semantic-text-splitter")
@@ -43,7 +44,7 @@ def _facts(budget: ThreadBudget, model: dict[str, Any]) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": {"name": _processor_name(), "instructions": _instructions()},
         "threads": {"count": budget.threads, "reason": budget.reason},
-        "engine": f"OpenVINO {_version('openvino')}, float32",
+        "engine": f"OpenVINO {_version('openvino')}: {_precisions()}",
         "model": model,
         "packages": {name: _version(name) for name in _RUNTIME},
         "extras": {extra: _version(package) for extra, package in _EXTRAS.items()},
@@ -64,6 +65,10 @@ def _model_facts(model: str | None, budget: ThreadBudget) -> dict[str, Any]:
             }
     except MiniLMError as error:
         return {"error": str(error)}
+
+
+def _precisions() -> str:
+    return "float32 and bfloat16" if has_bfloat16() else "float32; this processor has no instructions for bfloat16"
 
 
 def _version(package: str) -> str | None:

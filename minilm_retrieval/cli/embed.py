@@ -23,6 +23,7 @@ def embed(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Write all vectors to this .npy file.")] = None,
     model: options.Model = None,
     threads: options.Threads = None,
+    precision: options.Precision = options.DEFAULT_PRECISION,
     json: options.JsonOutput = False,
 ) -> None:
     """Embed texts. With --json, one line of JSON a text: the text and its vector."""
@@ -31,7 +32,7 @@ def embed(
             raise InvalidOptionError("Give either texts or --input, not both.")
         if output and not output.endswith(".npy"):
             raise InvalidOptionError(f"--output must end in .npy, got {output!r}.")
-        embedder = options.make_embedder(model, threads)
+        embedder = options.make_embedder(model, threads, precision)
         kept: list[FloatArray] = []
         for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
             if output:

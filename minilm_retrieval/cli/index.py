@@ -27,6 +27,7 @@ def index(
     ] = None,
     model: options.Model = None,
     threads: options.Threads = None,
+    precision: options.Precision = options.DEFAULT_PRECISION,
     json: options.JsonOutput = False,
 ) -> None:
     """Split files into passages, embed them and store them in a Chroma collection.
@@ -35,7 +36,7 @@ def index(
     not be indexed; the others are indexed all the same.
     """
     with options.user_errors():
-        embedder = options.make_embedder(model, threads)
+        embedder = options.make_embedder(model, threads, precision)
         target = open_collection(
             collection, **options.place(path, host, port, ssl, header), create=True, embedder=embedder
         )

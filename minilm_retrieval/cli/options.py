@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError, MiniLMError
 
 FAILURE = 1
@@ -26,6 +26,10 @@ Headers = Annotated[
     list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
 ]
 Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
+Precision = Annotated[
+    str, typer.Option(help="float32, or bfloat16: faster where the processor has instructions for it.")
+]
+DEFAULT_PRECISION: str = DEFAULTS["precision"]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
 
 
@@ -47,9 +51,9 @@ def _header(line: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def make_embedder(model: str | None, threads: int | None, on_truncate: str = "warn") -> MiniLMEmbedder:
+def make_embedder(model: str | None, threads: int | None, precision: str) -> MiniLMEmbedder:
     """Return the embedder that the shared options describe."""
-    return MiniLMEmbedder(model, threads=threads, on_truncate=on_truncate)
+    return MiniLMEmbedder(model, threads=threads, precision=precision)
 
 
 def print_json(value: Any) -> None:

@@ -21,6 +21,7 @@ class EngineKey:
         model: A directory or hub id, ``None`` for all-MiniLM-L6-v2.
         backend: ``"openvino"`` or ``"torch"``.
         device: A torch device; ``"cpu"`` for OpenVINO.
+        precision: ``"float32"`` or ``"bfloat16"``.
         threads: Threads to run; ``None`` leaves torch's own number.
         normalize: Whether vectors get unit length.
     """
@@ -28,6 +29,7 @@ class EngineKey:
     model: str | None
     backend: str
     device: str
+    precision: str
     threads: int | None
     normalize: bool
 
@@ -82,10 +84,10 @@ def _make(key: EngineKey, model: Model) -> Engine:
             )
         from minilm_retrieval.engines.torch import TorchEngine
 
-        return TorchEngine(model, key.device, key.threads, key.normalize)
+        return TorchEngine(model, key.device, key.precision, key.threads, key.normalize)
     from minilm_retrieval.engines.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(model, key.threads or 1, key.normalize)
+    return OpenVINOEngine(model, key.precision, key.threads or 1, key.normalize)
 
 
 def _reset_after_fork() -> None:

@@ -24,20 +24,38 @@ from minilm_retrieval.engines.openvino_graph import build_graph
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model
 
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def has_bfloat16(core: ov.Core | None = None) -> bool:
+    """Tell whether the processor computes with bfloat16 itself."""
+    capabilities = (core or ov.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
+
 
 class OpenVINOEngine:
-    """Runs a model with OpenVINO in float32.
+    """Runs a model with OpenVINO.
 
     Args:
         model: The loaded model.
+        precision: Of the matrix products, ``"float32"`` or ``"bfloat16"``; normalising and pooling stay in float32.
         threads: How many threads to use.
         normalize: Whether vectors get unit length.
+
+    Raises:
+        EngineError: The processor has no instructions for the precision.
     """
 
-    def __init__(self, model: Model, threads: int, normalize: bool) -> None:
+    def __init__(self, model: Model, precision: str, threads: int, normalize: bool) -> None:
         self._threads = threads
         self._lock = threading.Lock()
         self._core = ov.Core()
+        self._precision = precision
+        if precision == "bfloat16" and not has_bfloat16(self._core):
+            raise EngineError(
+                "This processor has no instructions for bfloat16 (such as AVX512_BF16 or AMX), and imitating them "
+                "would be slower than float32. Use precision='float32'."
+            )
         self._config = model.config
         self._weights = model.weights()
         self._normalize = normalize
@@ -59,7 +77,7 @@ class OpenVINOEngine:
     def _compile(self, streams: int) -> _Requests:
         graph = build_graph(self._config, self._weights, self._normalize, fuse_projections=streams == 1)
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(self._threads),
         }

@@ -19,6 +19,7 @@ class TorchEngine:
     Args:
         model: The loaded model.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` for a GPU if there is one.
+        precision: Of the encoder, ``"float32"`` or ``"bfloat16"``; pooling is done in float32.
         threads: Sets torch's thread number, which is one for the whole process; ``None`` leaves it alone.
         normalize: Whether vectors get unit length.
 
@@ -27,7 +28,7 @@ class TorchEngine:
         EngineError: torch has no such device.
     """
 
-    def __init__(self, model: Model, device: str, threads: int | None, normalize: bool) -> None:
+    def __init__(self, model: Model, device: str, precision: str, threads: int | None, normalize: bool) -> None:
         try:
             import torch
             from sentence_transformers import SentenceTransformer
@@ -50,8 +51,8 @@ class TorchEngine:
         except (RuntimeError, AssertionError) as error:
             raise EngineError(f"torch cannot use the device {device!r}: {error}") from error
         # Weights stored as float16 are computed with in float32, as by the other engine.
-        encoder.float()
-        self._modules: list[Any] = [encoder[0], encoder[1]]
+        encoder.to({"float32": torch.float32, "bfloat16": torch.bfloat16}[precision])
+        self._transformer, self._pooling = encoder[0], encoder[1]
 
     def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
@@ -69,9 +70,9 @@ class TorchEngine:
                     "attention_mask": mask,
                     "token_type_ids": torch.zeros_like(ids),
                 }
-                for module in self._modules:
-                    features = module(features)
-                vectors = features["sentence_embedding"].float()
+                features = self._transformer(features)
+                features["token_embeddings"] = features["token_embeddings"].float()
+                vectors = self._pooling(features)["sentence_embedding"]
                 if self._normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
