@@ -19,6 +19,12 @@ ENVIRONMENT_VARIABLE = "MINILM_THREADS"
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _SELF_CGROUP = Path("/proc/self/cgroup")
 _CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+_NODES = Path("/sys/devices/system/node")
+# From here on more streams bring no more than more threads a stream do, and each costs memory.
+_ONE_THREAD_STREAMS = 8
+_TWO_THREAD_STREAMS = 32
+# More threads than this for a single text spend their time waiting for each other.
+_LATENCY_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,46 @@ def thread_budget(threads: int | None = None) -> ThreadBudget:
     if quota is not None and math.ceil(quota) < budget.threads:
         budget = ThreadBudget(max(1, math.ceil(quota)), f"control group quota of {quota:g} processors")
     return budget
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """How an engine divides its threads.
+
+    Attributes:
+        latency_threads: Threads that work on a single batch together.
+        streams: How many batches run side by side when there are several.
+        reason: The sentence that explains it.
+    """
+
+    latency_threads: int
+    streams: int
+    reason: str
+
+
+def stream_plan(threads: int, nodes: int | None = None) -> StreamPlan:
+    """Divide threads into streams, each of which computes one batch at a time.
+
+    Up to eight threads each have a stream of their own: nothing waits for anything. Above that streams get two
+    threads, above 32 four, since every stream keeps buffers and kernels of its own and must be fed with batches. The
+    streams are a multiple of the memory nodes, so that OpenVINO can keep each on one node; and one text is computed
+    on one node.
+
+    Args:
+        threads: How many there are.
+        nodes: Memory (NUMA) nodes they run on; ``None`` to find out.
+
+    Source: OpenVINO documentation, Performance Hints and Thread Scheduling (CPU device): threads of a stream share
+    the stream's memory node where the streams can be divided that way, and a latency request stays on one node.
+    """
+    nodes = max(1, min(_memory_nodes(allowed_processors()) if nodes is None else nodes, threads))
+    per_stream = 1 if threads <= _ONE_THREAD_STREAMS else 2 if threads <= _TWO_THREAD_STREAMS else 4
+    on_a_node = math.ceil(threads / nodes)
+    streams = min(threads, nodes * math.ceil(on_a_node / per_stream))
+    latency = min(on_a_node, _LATENCY_THREADS)
+    on = f"{nodes} memory nodes" if nodes > 1 else "1 memory node"
+    reason = f"{threads} threads on {on}: {streams} batches side by side, or one with {latency}"
+    return StreamPlan(latency, streams, reason)
 
 
 def allowed_processors() -> frozenset[int]:
@@ -127,6 +173,26 @@ def _physical_cores(processors: frozenset[int], topology: Path = _CPU_TOPOLOGY) 
         except OSError:
             return 0
     return len(cores)
+
+
+def _memory_nodes(processors: frozenset[int], nodes: Path = _NODES) -> int:
+    """Count the memory nodes of the processors; 1 where the system does not tell."""
+    count = 0
+    for node in nodes.glob("node[0-9]*"):
+        try:
+            count += not processors.isdisjoint(_numbers((node / "cpulist").read_text()))
+        except (OSError, ValueError):
+            return 1
+    return max(1, count)
+
+
+def _numbers(listed: str) -> set[int]:
+    """Read the kernel's list format, such as ``0-3,8``."""
+    numbers: set[int] = set()
+    for part in filter(None, listed.strip().split(",")):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def _positive(value: int | str, name: str) -> int:

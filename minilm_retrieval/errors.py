@@ -31,6 +31,10 @@ class DifferingVectorsWarning(UserWarning):
     """A collection's vectors come from the same model, but are not those this embedder gives for the same texts."""
 
 
+class PrecisionWarning(UserWarning):
+    """Vectors are computed in another precision than was asked for, or compared with those of another."""
+
+
 class ModelNotFoundError(MiniLMError, FileNotFoundError):
     """The model's files are nowhere on this machine and could not be downloaded."""
 

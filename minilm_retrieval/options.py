@@ -12,7 +12,7 @@ from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import STANDARD_MODEL, is_standard_name
 
 BACKENDS = ("auto", "openvino", "torch")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
@@ -36,13 +36,18 @@ def model_name(model: str | os.PathLike[str] | None) -> str:
     return absolute_model(model) or STANDARD_MODEL
 
 
-def choose_engine(backend: str, device: str | None) -> tuple[str, str]:
+def choose_engine(backend: str, device: str | None, precision: str) -> tuple[str, str]:
     """Return the engine's backend and device for those asked for; ``"auto"`` for whichever device torch finds."""
     one_of("backend", backend, BACKENDS)
+    one_of("precision", precision, PRECISIONS)
     if device is not None and not (isinstance(device, str) and _DEVICE.fullmatch(device)):
         raise InvalidOptionError(f"device={device!r} is not one of 'cpu', 'cuda', 'cuda:N', 'mps'.")
     on_gpu = device not in (None, "cpu")
     if backend == "torch" or (backend == "auto" and on_gpu):
+        if precision == "int8":
+            raise InvalidOptionError(
+                "precision='int8' is for backend='openvino'; torch offers 'float32' and 'bfloat16'."
+            )
         return "torch", device or "auto"
     if on_gpu:
         raise InvalidOptionError(

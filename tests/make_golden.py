@@ -1,7 +1,8 @@
-"""Make ``data/golden.json``: texts of exact lengths with the vectors that sentence-transformers gives them.
+"""Make the vectors that sentence-transformers gives, to compare with.
 
-Run ``python tests/make_golden.py MODEL_DIRECTORY`` with the published files of all-MiniLM-L6-v2. The texts are kept in
-the file, so that the vectors can be compared on any version of Python.
+Run ``python tests/make_golden.py MODEL_DIRECTORY`` with the published files of all-MiniLM-L6-v2. It writes
+``data/golden.json``, texts of exact lengths, which are kept in the file so that the vectors can be compared on any
+version of Python; and ``golden.npy`` of the engines' self-check.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ def text_of_length(tokenizer: Any, corpus: str, tokens: int, start: int) -> str:
 def main(directory: str) -> None:
     from pydoc_data.topics import topics
 
+    import numpy
     import sentence_transformers
     import torch
     import transformers
+
+    from minilm_retrieval.engines import self_check
 
     model = sentence_transformers.SentenceTransformer(directory, device="cpu", local_files_only=True)
     assert model.max_seq_length == 256
@@ -55,6 +59,9 @@ def main(directory: str) -> None:
         "entries": entries,
     }
     FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    model.max_seq_length = self_check.MAX_TOKENS
+    numpy.save(self_check.GOLDEN, model.encode(list(self_check.TEXTS)))
 
 
 if __name__ == "__main__":

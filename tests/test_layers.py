@@ -12,6 +12,7 @@ PACKAGE = "minilm_retrieval"
 FLOORS = {
     "errors": 1,
     "cpu": 1,
+    "processor": 1,
     "similarity": 1,
     "progress": 1,
     "truncation": 1,

@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,10 +17,10 @@ from minilm_retrieval.cpu import ThreadBudget, thread_budget
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.errors import MiniLMError
+from minilm_retrieval.processor import processor_instructions, processor_name
 
 _RUNTIME = ("openvino", "tokenizers", "safetensors", "numpy", "huggingface-hub", "semantic-text-splitter")
 _EXTRAS = {"chroma": "chromadb", "langchain": "langchain-core", "llama-index": "llama-index-core", "torch": "torch"}
-_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 
 
 def doctor(model: options.Model = None, threads: options.Threads = None, json: options.JsonOutput = False) -> None:
@@ -42,7 +41,7 @@ def _facts(budget: ThreadBudget, model: dict[str, Any]) -> dict[str, Any]:
         "minilm_retrieval": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
-        "processor": {"name": _processor_name(), "instructions": _instructions()},
+        "processor": {"name": processor_name(), "instructions": list(processor_instructions())},
         "threads": {"count": budget.threads, "reason": budget.reason},
         "engine": f"OpenVINO {_version('openvino')}: {_precisions()}",
         "model": model,
@@ -76,26 +75,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return "present" if find_spec(package.replace("-", "_")) else None
-
-
-def _cpuinfo(*keys: str) -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in keys:
-                return value.strip()
-    except OSError:
-        pass
-    return ""
-
-
-def _processor_name() -> str:
-    return _cpuinfo("model name", "Model") or platform.processor() or platform.machine()
-
-
-def _instructions() -> list[str]:
-    present = set(_cpuinfo("flags", "Features").split())
-    return [name for name in _INSTRUCTIONS if name in present]
 
 
 def _print(facts: dict[str, Any]) -> None:

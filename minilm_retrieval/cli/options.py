@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -27,7 +28,7 @@ Headers = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
 Precision = Annotated[
-    str, typer.Option(help="float32, or bfloat16: faster where the processor has instructions for it.")
+    str, typer.Option(help="float32, or faster and slightly different: bfloat16, int8. See: minilm bench.")
 ]
 DEFAULT_PRECISION: str = DEFAULTS["precision"]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
@@ -63,9 +64,14 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options."""
+    """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options.
+
+    Warnings are shown the same way, without the place in the code they point at.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: typer.echo(f"minilm: {message}", err=True)
+            yield
     except InvalidOptionError as error:
         fail(str(error), USAGE)
     except MiniLMError as error:

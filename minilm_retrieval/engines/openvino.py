@@ -1,13 +1,15 @@
 """The default engine: OpenVINO on the processor.
 
 The model is compiled twice at most: for latency (one stream with all threads, for a call that is a single batch) and
-for throughput (as many streams as threads, so that batches run side by side). Each is compiled when first needed.
+for throughput (several streams, so that batches run side by side). Each is compiled when first needed, and checked the
+first time that happens on a processor.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,13 +20,14 @@ import numpy as np
 import openvino as ov
 
 from minilm_retrieval.batching import Batch
+from minilm_retrieval.cpu import stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.forks import keep_for_ever
-from minilm_retrieval.engines.openvino_graph import build_graph
-from minilm_retrieval.errors import EngineError
+from minilm_retrieval.engines.openvino_graph import GraphBuilder
+from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
+from minilm_retrieval.engines.self_check import SelfCheck
+from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
-
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def has_bfloat16(core: ov.Core | None = None) -> bool:
@@ -38,7 +41,8 @@ class OpenVINOEngine:
 
     Args:
         model: The loaded model.
-        precision: Of the matrix products, ``"float32"`` or ``"bfloat16"``; normalising and pooling stay in float32.
+        precision: Of the matrix products, ``"float32"``, ``"bfloat16"`` or ``"int8"``; normalising and pooling stay in
+            float32.
         threads: How many threads to use.
         normalize: Whether vectors get unit length.
 
@@ -48,6 +52,7 @@ class OpenVINOEngine:
 
     def __init__(self, model: Model, precision: str, threads: int, normalize: bool) -> None:
         self._threads = threads
+        self._plan = stream_plan(threads)
         self._lock = threading.Lock()
         self._core = ov.Core()
         self._precision = precision
@@ -56,8 +61,9 @@ class OpenVINOEngine:
                 "This processor has no instructions for bfloat16 (such as AVX512_BF16 or AMX), and imitating them "
                 "would be slower than float32. Use precision='float32'."
             )
-        self._config = model.config
+        self._model = model
         self._weights = model.weights()
+        self._peaks: Peaks | None = None
         self._normalize = normalize
         self._requests: dict[int, _Requests] = {}
 
@@ -65,26 +71,50 @@ class OpenVINOEngine:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         remaining = iter(batches)
         first = list(_take(remaining, 2))
-        requests = self._compiled(streams=1 if len(first) < 2 else self._threads)
+        requests = self._compiled(streams=1 if len(first) < 2 else self._plan.streams)
         yield from requests.run(chain(first, remaining))
 
     def _compiled(self, streams: int) -> _Requests:
         with self._lock:
             if streams not in self._requests:
-                self._requests[streams] = self._compile(streams)
+                self._requests[streams] = self._checked(streams)
             return self._requests[streams]
 
-    def _compile(self, streams: int) -> _Requests:
-        graph = build_graph(self._config, self._weights, self._normalize, fuse_projections=streams == 1)
+    def _checked(self, streams: int) -> _Requests:
+        """Compile the model, or in its place the one in float32 if that of another precision computes wrongly."""
+        requests = self._compile(self._precision, streams)
+        runtime = f"OpenVINO {ov.__version__}, {'several streams' if streams > 1 else 'one stream'}"
+        check = SelfCheck(self._model, self._precision, runtime)
+        if check.passes(requests.run, lambda: self._compile("float32", streams).run):
+            return requests
+        if self._precision == "float32":
+            raise EngineError(f"{check.failure()}, or use backend='torch'.")
+        warnings.warn(f"{check.failure()}. Going on in float32.", PrecisionWarning, stacklevel=2)
+        self._precision = "float32"
+        return self._checked(streams)
+
+    def _compile(self, precision: str, streams: int) -> _Requests:
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" or not has_bfloat16(self._core) else "bf16",
             "NUM_STREAMS": str(streams),
-            "INFERENCE_NUM_THREADS": str(self._threads),
+            "INFERENCE_NUM_THREADS": str(self._plan.latency_threads if streams == 1 else self._threads),
         }
+        if precision == "int8":
+            # One scale for the activations of a token in one layer's input.
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(self._model.config.hidden_size)
         try:
+            graph = self._builder(precision, fuse_projections=streams == 1).build(self._normalize)
             return _Requests(self._core.compile_model(graph, "CPU", options), streams)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO could not compile the model: {error}") from error
+
+    def _builder(self, precision: str, fuse_projections: bool) -> GraphBuilder:
+        config = self._model.config
+        if precision != "int8":
+            return GraphBuilder(config, self._weights, fuse_projections)
+        if self._peaks is None:
+            self._peaks = activation_peaks(self._model, self._weights, self._core, self._plan.latency_threads)
+        return QuantizedGraphBuilder(config, self._weights, fuse_projections, self._peaks)
 
 
 class _Requests:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 from openvino import opset15 as ops
 
@@ -19,61 +20,61 @@ from minilm_retrieval.model_config import ModelConfig
 Node = Any  # OpenVINO's operations return untyped nodes.
 
 _PROJECTIONS = ("query", "key", "value")
-_LINEAR = ("weight", "bias")
 _MASKED = np.float32(np.finfo(np.float32).min)
 
 
-def build_graph(config: ModelConfig, weights: Weights, normalize: bool, fuse_projections: bool = False) -> ov.Model:
-    """Build the graph.
+class GraphBuilder:
+    """Builds the graph.
 
     Args:
         config: The architecture.
         weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32. The graph reads them in place.
-        normalize: Divide each vector by its Euclidean length.
         fuse_projections: Compute query, key and value with one matrix product. That is faster for a few tokens, where
             starting an operation costs more than splitting its result, and slower for many.
-
-    Returns:
-        A model with the inputs ``input_ids`` and ``attention_mask``, shape ``(rows, length)`` int32, and one output of
-        shape ``(rows, hidden_size)`` float32.
     """
-    return _GraphBuilder(config, weights, fuse_projections).build(normalize)
 
-
-class _GraphBuilder:
-    def __init__(self, config: ModelConfig, weights: Weights, fuse_projections: bool) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, fuse_projections: bool = False) -> None:
         self.config = config
         self.weights = weights
         self.fuse_projections = fuse_projections
         size = config.hidden_size // config.heads
-        self.split_heads = _integers(0, 0, config.heads, size)
-        self.merge_heads = _integers(0, 0, config.hidden_size)
-        self.swap = _integers(0, 2, 1, 3)
+        self.split_heads = integers(0, 0, config.heads, size)
+        self.merge_heads = integers(0, 0, config.hidden_size)
+        self.swap = integers(0, 2, 1, 3)
         self.scale = np.float32(1.0 / math.sqrt(size))
 
     def build(self, normalize: bool) -> ov.Model:
+        """Return the graph.
+
+        Args:
+            normalize: Divide each vector by its Euclidean length.
+
+        Returns:
+            A model with the inputs ``input_ids`` and ``attention_mask``, shape ``(rows, length)`` int32, and one output
+            of shape ``(rows, hidden_size)`` float32.
+        """
         input_ids = ops.parameter([-1, -1], np.int32, name="input_ids")
         attention_mask = ops.parameter([-1, -1], np.int32, name="attention_mask")
         present = ops.convert(attention_mask, np.float32)
-        absent = ops.subtract(_constant(np.float32(1.0)), present)
-        bias = ops.unsqueeze(ops.multiply(absent, _constant(_MASKED)), _integers(1, 2))
+        absent = ops.subtract(constant(np.float32(1.0)), present)
+        bias = ops.unsqueeze(ops.multiply(absent, constant(_MASKED)), integers(1, 2))
 
         hidden = self.embeddings(input_ids)
         for layer in range(self.config.layers):
             hidden = self.block(hidden, bias, f"encoder.layer.{layer}.")
         vector = _mean(hidden, present) if self.config.pooling == "mean" else _first(hidden)
         if normalize:
-            vector = ops.normalize_l2(vector, _integers(1), 1e-12, "max")
+            vector = ops.normalize_l2(vector, integers(1), 1e-12, "max")
         return ov.Model([vector], [input_ids, attention_mask], "sentence_encoder")
 
     def embeddings(self, input_ids: Node) -> Node:
         """Sum the embeddings of word, position and token type 0, and normalise."""
         weights = self.weights
-        words = ops.gather(self.constant("embeddings.word_embeddings.weight"), input_ids, _integer(0))
+        words = ops.gather(self.constant("weight", "embeddings.word_embeddings"), input_ids, integer(0))
         token_type = weights["embeddings.token_type_embeddings.weight"][0]
-        table = _constant(weights["embeddings.position_embeddings.weight"] + token_type)
-        length = ops.gather(ops.shape_of(input_ids), _integers(1), _integer(0))
-        positions = ops.slice(table, _integers(0), length, _integers(1), _integers(0))
+        table = constant(weights["embeddings.position_embeddings.weight"] + token_type)
+        length = ops.gather(ops.shape_of(input_ids), integers(1), integer(0))
+        positions = ops.slice(table, integers(0), length, integers(1), integers(0))
         return self.layer_norm(ops.add(words, positions), "embeddings.LayerNorm")
 
     def block(self, hidden: Node, bias: Node, name: str) -> Node:
@@ -86,54 +87,66 @@ class _GraphBuilder:
     def attention(self, hidden: Node, bias: Node, name: str) -> Node:
         """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head."""
         query, key, value = map(self.heads, self.projections(hidden, [f"{name}{part}" for part in _PROJECTIONS]))
-        logits = ops.add(ops.matmul(ops.multiply(query, _constant(self.scale)), key, False, True), bias)
+        logits = ops.add(ops.matmul(ops.multiply(query, constant(self.scale)), key, False, True), bias)
         context = ops.matmul(ops.softmax(logits, 3), value, False, False)
         return ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True)
 
     def projections(self, hidden: Node, names: list[str]) -> list[Node]:
+        """Query, key and value, as one matrix product or three."""
         if not self.fuse_projections:
             return [self.linear(hidden, name) for name in names]
-        weight, bias = (np.concatenate([self.weights[f"{name}.{part}"] for name in names]) for part in _LINEAR)
-        together = ops.add(ops.matmul(hidden, _constant(weight), False, True), _constant(bias))
-        return list(ops.split(together, _integer(2), len(names)).outputs())
+        return list(ops.split(self.linear(hidden, *names), integer(2), len(names)).outputs())
 
     def heads(self, tensor: Node) -> Node:
+        """(rows, length, hidden) to (rows, heads, length, size of a head)."""
         return ops.transpose(ops.reshape(tensor, self.split_heads, True), self.swap)
 
     def activation(self, tensor: Node) -> Node:
+        """The activation of the feed-forward network."""
         if self.config.activation == "relu":
             return ops.relu(tensor)
         return ops.gelu(tensor, "TANH" if self.config.activation == "gelu_tanh" else "ERF")
 
-    def linear(self, tensor: Node, name: str) -> Node:
-        return ops.add(ops.matmul(tensor, self.constant(f"{name}.weight"), False, True), self.constant(f"{name}.bias"))
+    def linear(self, tensor: Node, *names: str) -> Node:
+        """Product with the transposed weights, and bias; several layers of one input are stacked."""
+        return ops.add(ops.matmul(tensor, self.constant("weight", *names), False, True), self.constant("bias", *names))
 
     def layer_norm(self, tensor: Node, name: str) -> Node:
-        centred = ops.mvn(tensor, _integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
-        return ops.add(ops.multiply(centred, self.constant(f"{name}.weight")), self.constant(f"{name}.bias"))
+        """Centre and scale each token, then weigh its dimensions."""
+        centred = ops.mvn(tensor, integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
+        return ops.add(ops.multiply(centred, self.constant("weight", name)), self.constant("bias", name))
 
-    def constant(self, name: str) -> Node:
-        return _constant(self.weights[name])
+    def constant(self, part: str, *names: str) -> Node:
+        """The weight or bias of a layer; those of several, stacked."""
+        return constant(self.stacked(part, *names))
+
+    def stacked(self, part: str, *names: str) -> npt.NDArray[np.float32]:
+        """The array of :meth:`constant`."""
+        arrays = [self.weights[f"{name}.{part}"] for name in names]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _mean(hidden: Node, present: Node) -> Node:
     """Mean over the positions that hold a token."""
-    mask = ops.unsqueeze(present, _integers(2))
-    total = ops.reduce_sum(ops.multiply(hidden, mask), _integers(1))
-    return ops.divide(total, ops.reduce_sum(mask, _integers(1)))
+    mask = ops.unsqueeze(present, integers(2))
+    total = ops.reduce_sum(ops.multiply(hidden, mask), integers(1))
+    return ops.divide(total, ops.reduce_sum(mask, integers(1)))
 
 
 def _first(hidden: Node) -> Node:
-    return ops.gather(hidden, _integer(0), _integer(1))
+    return ops.gather(hidden, integer(0), integer(1))
 
 
-def _constant(value: Any) -> Node:
+def constant(value: Any) -> Node:
+    """A constant node that reads an array in place."""
     return ops.constant(np.asarray(value, order="C"), shared_memory=True)
 
 
-def _integer(value: int) -> Node:
-    return _constant(np.int64(value))
+def integer(value: int) -> Node:
+    """A constant whole number."""
+    return constant(np.int64(value))
 
 
-def _integers(*values: int) -> Node:
-    return _constant(np.array(values, dtype=np.int64))
+def integers(*values: int) -> Node:
+    """A constant list of whole numbers."""
+    return constant(np.array(values, dtype=np.int64))

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning
+from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning, PrecisionWarning
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import records, space_of, stored_function
+from minilm_retrieval.store.collection import StoredFunction, records, space_of, stored_function
 from minilm_retrieval.store.stored_text import embedded_text
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
 
     Warns:
         DifferingVectorsWarning: The same model, but stored vectors differ from what this embedder gives.
+        PrecisionWarning: The collection was embedded in another precision.
     """
     function = stored_function(collection)
     if function.fingerprint is not None and function.fingerprint != embedder.fingerprint:
@@ -66,6 +67,7 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
             f"this embedder has {embedder.fingerprint} (max_seq_length {embedder.max_seq_length}, "
             f"normalize {embedder.normalize}). Use the embedder it was made with, or index the documents again."
         )
+    _note_precision(collection.name, function, embedder)
     space = space_of(collection)
     sample = _sample(collection, _SAMPLES_A_PLACE if space == "cosine" else _LENGTHS_A_PLACE)
     if sample.vectors.size and sample.vectors.shape[1] != embedder.dimension:
@@ -77,6 +79,17 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
     if function.fingerprint is None:
         _compare_texts(collection, embedder, sample, function.name)
     return CollectionFacts(space, bool(is_unit(sample.vectors).all()) if sample.vectors.size else True)
+
+
+def _note_precision(name: str, function: StoredFunction, embedder: MiniLMEmbedder) -> None:
+    stored = function.config.get("precision", embedder.precision)
+    if function.fingerprint is not None and stored != embedder.precision:
+        warnings.warn(
+            f"The collection {name!r} was embedded in {stored}, and queries will be in {embedder.precision}. That "
+            "works: it is the same model, and scores differ by the rounding of the coarser of the two.",
+            PrecisionWarning,
+            stacklevel=4,
+        )
 
 
 @dataclass(frozen=True)

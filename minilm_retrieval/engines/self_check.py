@@ -1,0 +1,135 @@
+"""Does an engine compute on this processor what it should? A few texts are embedded and compared.
+
+That is done once for each runtime, processor, precision and model, when an engine is first compiled, and remembered in
+a small file in the user's cache directory. The vectors of all-MiniLM-L6-v2 are pinned in ``golden.npy``, which
+``tests/make_golden.py`` made with sentence-transformers; the reduced precision of another model is compared with its
+own float32.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minilm_retrieval.batching import Batch, make_batches
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.model import STANDARD_CONFIG, Model
+from minilm_retrieval.processor import processor_instructions, processor_name
+from minilm_retrieval.similarity import cosine_similarity
+
+TEXTS = (
+    "Hi",
+    "Which function opens a file and reads it line by line?",
+    "A retriever embeds the question and every passage with the same model, compares them by the cosine of the angle "
+    "between their vectors, and answers with the nearest passages first; nothing is ranked a second time. "
+    "Zahlen wie 3,14 oder 1.000, naïve words, and signs such as {}[]() belong to real texts too.",
+)
+MAX_TOKENS = 64
+GOLDEN = Path(__file__).with_name("golden.npy")
+
+# The least cosine that each precision promises for ordinary texts, and a little less for these odd ones.
+LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.9995, "int8": 0.98}
+
+Run = Callable[[Iterable[Batch]], Iterator[FloatArray]]
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """The check of one engine.
+
+    Attributes:
+        model: What it runs.
+        precision: How it computes.
+        runtime: What it computes with: library, version, device, and how the model was compiled.
+    """
+
+    model: Model
+    precision: str
+    runtime: str
+
+    def passes(self, run: Run, float32: Callable[[], Run]) -> bool:
+        """Tell whether the engine's vectors are right; the answer is remembered.
+
+        Args:
+            run: Embeds batches with the engine.
+            float32: Makes an engine in float32, for models whose vectors are not pinned.
+        """
+        if not self._pinned and self.precision == "float32":
+            return True
+        known = _remembered().get(self._key)
+        if known is not None:
+            return known
+        expected = np.load(GOLDEN) if self._pinned else self.vectors(float32())
+        passed = worst_cosine(self.vectors(run), expected) >= LEAST_COSINE[self.precision]
+        _remember(self._key, passed)
+        return passed
+
+    def failure(self) -> str:
+        """Say what failed, and how to have it tried again."""
+        return (
+            f"{self.runtime} in {self.precision} gives vectors on this processor ({processor_name()}) that differ from "
+            f"those of {self.model.files.name} by more than rounding. To check again, delete {verdicts_file()}"
+        )
+
+    def vectors(self, run: Run) -> FloatArray:
+        """Embed the texts with the engine; shape ``(texts, dimension)``."""
+        length = min(MAX_TOKENS, self.model.config.max_positions)
+        tokens = [self.model.tokenizer.tokenize(text, length).ids for text in TEXTS]
+        # One batch, so that padding is part of what is checked.
+        batch = next(make_batches(tokens, length * len(TEXTS), max_length=length))
+        rows = next(iter(run([batch])))
+        return rows[np.argsort(batch.positions)]
+
+    @property
+    def _pinned(self) -> bool:
+        config = self.model.config
+        return self.model.files.standard_weights and (config.pooling, config.lowercase) == (
+            STANDARD_CONFIG.pooling,
+            STANDARD_CONFIG.lowercase,
+        )
+
+    @property
+    def _key(self) -> str:
+        processor = (platform.machine(), processor_name(), *processor_instructions())
+        model = self.model.fingerprint(MAX_TOKENS, normalize=True)
+        return "; ".join((self.runtime, self.precision, " ".join(processor), model))
+
+
+def worst_cosine(vectors: FloatArray, expected: FloatArray) -> float:
+    """Return the least cosine of vectors with those expected, of shape ``(n, dimension)`` both; -1 if not finite."""
+    if not np.isfinite(vectors).all():
+        return -1.0
+    return min(float(cosine_similarity(one, other[None])[0]) for one, other in zip(vectors, expected, strict=True))
+
+
+def verdicts_file() -> Path:
+    """Return where the answers are remembered."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "minilm-retrieval" / "self-check.json"
+
+
+def _remembered() -> dict[str, bool]:
+    # Whatever is wrong with the file, checking again costs little.
+    with suppress(OSError, ValueError, RuntimeError):
+        found = json.loads(verdicts_file().read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return {key: verdict for key, verdict in found.items() if isinstance(verdict, bool)}
+    return {}
+
+
+def _remember(key: str, passed: bool) -> None:
+    with suppress(OSError, RuntimeError):
+        file = verdicts_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        verdicts = {**_remembered(), key: passed}
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", delete=False) as written:
+            json.dump(verdicts, written, indent=1)
+        Path(written.name).replace(file)
