@@ -100,8 +100,10 @@ def stream_plan(threads: int, nodes: int | None = None) -> StreamPlan:
     on_a_node = math.ceil(threads / nodes)
     streams = min(threads, nodes * math.ceil(on_a_node / per_stream))
     latency = min(on_a_node, _LATENCY_THREADS)
-    on = f"{nodes} memory nodes" if nodes > 1 else "1 memory node"
-    reason = f"{threads} threads on {on}: {streams} batches side by side, or one with {latency}"
+    on = f" on {nodes} memory nodes" if nodes > 1 else ""
+    reason = f"{streams} batches side by side{on}; a single one with {latency} threads"
+    if threads == 1:
+        reason = "one batch at a time"
     return StreamPlan(latency, streams, reason)
 
 

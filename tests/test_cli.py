@@ -93,7 +93,11 @@ def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
 
 def test_doctor(folder: Path) -> None:
     facts = json.loads(minilm("doctor", "--json", folder=folder, MINILM_THREADS="1").stdout)
-    assert facts["threads"] == {"count": 1, "reason": "set by MINILM_THREADS"}
+    assert facts["threads"] == {
+        "count": 1,
+        "reason": "set by MINILM_THREADS",
+        "streams": "one batch at a time",
+    }
     assert facts["model"]["fingerprint"] == MiniLMEmbedder().fingerprint
     assert set(facts["extras"]) == {"chroma", "langchain", "llama-index", "torch"}
     shown = minilm("doctor", folder=folder)

@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import SmallModel
 from subprocesses import run_python
 
-from minilm_retrieval import cpu
+from minilm_retrieval import MiniLMEmbedder, cpu
 from minilm_retrieval.errors import InvalidOptionError
 
 
@@ -159,3 +162,70 @@ def test_a_pinned_process_uses_one_thread() -> None:
         """
     )
     assert output.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    ("threads", "nodes", "streams", "latency"),
+    [
+        (1, 1, 1, 1),
+        (2, 1, 2, 2),
+        (8, 1, 8, 8),
+        (8, 2, 8, 4),
+        (12, 1, 6, 12),
+        (16, 1, 8, 16),
+        (32, 2, 16, 16),
+        (48, 2, 12, 16),
+        (64, 2, 16, 16),
+        (128, 8, 32, 16),
+        (2, 4, 2, 1),
+    ],
+)
+def test_streams_on_hosts_of_many_sizes(threads: int, nodes: int, streams: int, latency: int) -> None:
+    plan = cpu.stream_plan(threads, nodes)
+    assert (plan.streams, plan.latency_threads) == (streams, latency)
+    assert plan.reason.startswith(f"{streams} batches side by side" if threads > 1 else "one batch at a time")
+    assert ("memory nodes" in plan.reason) == (min(nodes, threads) > 1)
+
+
+@given(st.integers(1, 512), st.integers(1, 16))
+def test_every_stream_has_a_thread_and_every_node_as_many_streams(threads: int, nodes: int) -> None:
+    plan = cpu.stream_plan(threads, nodes)
+    assert 1 <= plan.streams <= threads
+    assert 1 <= plan.latency_threads <= threads
+    assert plan.streams == threads or plan.streams % min(nodes, threads) == 0
+
+
+def test_memory_nodes_are_those_of_the_allowed_processors(tmp_path: Path) -> None:
+    write(tmp_path / "node0" / "cpulist", "0-15,32-47\n")
+    write(tmp_path / "node1" / "cpulist", "16-31,48-63\n")
+    write(tmp_path / "node2" / "cpulist", "\n")
+    assert cpu._memory_nodes(frozenset(range(64)), tmp_path) == 2
+    assert cpu._memory_nodes(frozenset({3, 40}), tmp_path) == 1
+    assert cpu._memory_nodes(frozenset({31, 32}), tmp_path) == 2
+    assert cpu._memory_nodes(frozenset({3}), tmp_path / "absent") == 1
+    write(tmp_path / "node2" / "cpulist", "all of them\n")
+    assert cpu._memory_nodes(frozenset({3}), tmp_path) == 1
+
+
+def test_an_engine_is_compiled_as_a_large_host_wants_it(
+    monkeypatch: pytest.MonkeyPatch, small_model: SmallModel
+) -> None:
+    """With the processors of two nodes simulated, and fewer in truth; OpenVINO starts what it is told to."""
+    import openvino
+
+    told: list[dict[str, str]] = []
+    original = openvino.Core.compile_model
+
+    def watched(core: openvino.Core, graph: object, device: str, options: dict[str, str]) -> object:
+        told.append(options)
+        return original(core, graph, device, options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", watched)
+    monkeypatch.setattr(cpu, "_memory_nodes", lambda processors: 2)
+    embedder = MiniLMEmbedder(small_model.write(), threads=24, on_truncate="ignore")
+    embedder.warmup()
+    assert [(options["NUM_STREAMS"], options["INFERENCE_NUM_THREADS"]) for options in told] == [
+        ("1", "12"),
+        ("12", "24"),
+    ]
+    assert embedder.encode([f"text {number} " * 40 for number in range(100)]).shape == (100, 32)

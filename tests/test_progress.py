@@ -5,8 +5,14 @@ import re
 import pytest
 from fake_engine import FakeEngine
 
-from minilm_retrieval import MiniLMEmbedder
+from minilm_retrieval import MiniLMEmbedder, progress
 from minilm_retrieval.progress import progress_bar
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait two seconds for the bar."""
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 0)
 
 
 def test_a_hidden_bar_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +31,32 @@ def test_a_shown_bar_goes_to_standard_error(
         advance(2)
     output, errors = capfd.readouterr()
     assert output == ""
-    assert "Embedding" in errors
+    assert "Embedding 3" in errors
+    assert "texts/s" in errors
+    assert ("left" in errors) == (total is not None)
+
+
+def test_what_is_done_in_a_moment_shows_no_bar(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 60)
+    with progress_bar("Embedding", 3, shown=True) as advance:
+        advance(3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_ends_the_bar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    def fail() -> None:
+        with progress_bar("Embedding", 3, shown=True) as advance:
+            advance(1)
+            raise KeyError("the work failed")
+
+    with pytest.raises(KeyError, match="the work failed"):
+        fail()
+    assert capfd.readouterr().err.endswith("\x1b[2K")
 
 
 def test_a_bar_that_nobody_watches_writes_no_text(capfd: pytest.CaptureFixture[str]) -> None:

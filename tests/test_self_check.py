@@ -143,6 +143,19 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
     assert checks == ["float32", "float32"]
 
 
+def test_torch_is_checked_too(embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str]) -> None:
+    pytest.importorskip("sentence_transformers")
+    monkeypatch.setitem(self_check.LEAST_COSINE, "bfloat16", 1.1)
+    with pytest.warns(PrecisionWarning, match=r"torch .* on cpu in bfloat16 .* Going on in float32"):
+        vector = MiniLMEmbedder(backend="torch", device="cpu", precision="bfloat16").encode("a text")
+    assert checks == ["bfloat16", "float32"]
+    assert np.abs(vector - embedder.encode("a text")).max() <= 1e-5
+    monkeypatch.setitem(self_check.LEAST_COSINE, "float32", 1.1)
+    self_check.verdicts_file().unlink()
+    with pytest.raises(EngineError, match="use backend='openvino'"):
+        MiniLMEmbedder(backend="torch", device="cpu").encode("a text")
+
+
 def test_vectors_that_are_not_finite_fail() -> None:
     pinned = np.load(self_check.GOLDEN)
     broken = pinned.copy()

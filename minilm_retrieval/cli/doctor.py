@@ -13,7 +13,7 @@ import typer
 
 from minilm_retrieval import __version__
 from minilm_retrieval.cli import options
-from minilm_retrieval.cpu import ThreadBudget, thread_budget
+from minilm_retrieval.cpu import ThreadBudget, stream_plan, thread_budget
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.errors import MiniLMError
@@ -42,7 +42,11 @@ def _facts(budget: ThreadBudget, model: dict[str, Any]) -> dict[str, Any]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "processor": {"name": processor_name(), "instructions": list(processor_instructions())},
-        "threads": {"count": budget.threads, "reason": budget.reason},
+        "threads": {
+            "count": budget.threads,
+            "reason": budget.reason,
+            "streams": stream_plan(budget.threads).reason,
+        },
         "engine": f"OpenVINO {_version('openvino')}: {_precisions()}",
         "model": model,
         "packages": {name: _version(name) for name in _RUNTIME},
@@ -67,7 +71,9 @@ def _model_facts(model: str | None, budget: ThreadBudget) -> dict[str, Any]:
 
 
 def _precisions() -> str:
-    return "float32 and bfloat16" if has_bfloat16() else "float32; this processor has no instructions for bfloat16"
+    if has_bfloat16():
+        return "float32, bfloat16 and int8"
+    return "float32 and int8; this processor has no instructions for bfloat16"
 
 
 def _version(package: str) -> str | None:
@@ -92,6 +98,7 @@ def _print(facts: dict[str, Any]) -> None:
         "processor": processor["name"],
         "instructions": " ".join(processor["instructions"]) or "not known",
         "threads": f"{facts['threads']['count']}: {facts['threads']['reason']}",
+        "streams": facts["threads"]["streams"],
         "engine": facts["engine"],
         "model": model.get("error") or f"works; {model['origin']}",
         "vectors": "" if model.get("error") else f"{model['dimension']} numbers from {model['max_seq_length']} tokens",

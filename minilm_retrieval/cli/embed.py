@@ -13,6 +13,7 @@ import typer
 from minilm_retrieval.cli import options
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.progress import progress_bar
 
 _SHOWN = 6
 
@@ -34,11 +35,16 @@ def embed(
             raise InvalidOptionError(f"--output must end in .npy, got {output!r}.")
         embedder = options.make_embedder(model, threads, precision)
         kept: list[FloatArray] = []
-        for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
-            if output:
-                kept.append(vectors)
-            else:
-                _print(chunk, vectors, json)
+        total = len(texts) if texts else _count(input_file)
+        # Vectors that are printed at a terminal are progress enough.
+        watched = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+        with progress_bar("Embedding", total, watched) as advance:
+            for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
+                if output:
+                    kept.append(vectors)
+                else:
+                    _print(chunk, vectors, json)
+                advance(len(chunk))
         if output:
             _save(output, kept, embedder.dimension)
 
@@ -54,6 +60,13 @@ def _lines(file: str | None) -> Iterator[str]:
             yield from (line.rstrip("\r\n") for line in stream)
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"{file} cannot be read: {error}") from error
+
+
+def _count(file: str | None) -> int | None:
+    """Count the lines of a file; ``None`` for what can be read only once."""
+    if file is None or not Path(file).is_file():
+        return None
+    return sum(1 for _ in _lines(file))
 
 
 def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:

@@ -102,7 +102,7 @@ class _Indexer:
 
     def run(self, documents: Iterable[Document | Failure], prune: bool, show_progress: bool) -> IndexReport:
         started = time.perf_counter()
-        with progress_bar("Passages written", None, show_progress) as advance:
+        with progress_bar("Writing", None, show_progress, "passages") as advance:
             for _, vectors in self.embedder.encode_stream(self.new_passages(documents)):
                 for start in range(0, len(vectors), self.batch_size):
                     self.write(vectors[start : start + self.batch_size])
