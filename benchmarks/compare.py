@@ -17,20 +17,19 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import export_onnx
 from environment import describe
-from goals import check_goals
+from goals import PRECISION_PEERS, check_goals
 from measure import WARM_UP_QUERIES, Plan, Result, measure
 from peers import PEERS
 from processors import Processors
 from report import render, rewrite
 from roofline import measured_rate
-from texts import TextSet, build_text_sets
-from worker_process import WorkerProcess
 
+from minilm_retrieval.bench.texts import TextSet, build_text_sets
+from minilm_retrieval.bench.worker_process import WorkerProcess
 from minilm_retrieval.model_files import TOKENIZER, find_model
 from minilm_retrieval.tokenizer import Tokenizer
 
@@ -54,14 +53,20 @@ def main() -> None:
         if failure:
             absent.update(dict.fromkeys(readers, f"no ONNX file: {failure}"))
         present = [peer for peer in options.peers if peer not in absent]
-        start = partial(WorkerProcess, threads=options.threads, model=model, onnx=onnx)
-        processors.wait_until_idle()
-        rates = [measured_rate(options.threads)]
+
+        def start(peer: str) -> WorkerProcess:
+            arguments = (peer, str(options.threads), str(model), str(onnx))
+            return WorkerProcess("peers:load", arguments, options.threads, Path(__file__).parent)
+
+        own = [precision for precision, peer in PRECISION_PEERS.items() if peer in present]
+        rates: dict[str, list[float]] = {precision: [] for precision in own}
+        _measure_rates(rates, options.threads, processors)
         results = measure(present, sets, plan, start, processors, _say)
-        processors.wait_until_idle()
-        rates.append(measured_rate(options.threads))
+        _measure_rates(rates, options.threads, processors)
     environment = describe(options.threads, processors)
-    report = render(environment, sets, plan, results, absent, max(rates))
+    report = render(
+        environment, sets, plan, results, absent, {precision: max(found) for precision, found in rates.items()}
+    )
     print(report)
     if options.write:
         rewrite(README, report)
@@ -69,6 +74,12 @@ def main() -> None:
         options.json.write_text(
             json.dumps(_raw(environment, sets, plan, results, absent, rates), indent=2), encoding="utf-8"
         )
+
+
+def _measure_rates(rates: dict[str, list[float]], threads: int, processors: Processors) -> None:
+    for precision, found in rates.items():
+        processors.wait_until_idle()
+        found.append(measured_rate(threads, precision))
 
 
 def _options() -> argparse.Namespace:
@@ -123,7 +134,7 @@ def _raw(
     plan: Plan,
     results: dict[str, Result],
     absent: dict[str, str],
-    rates: list[float],
+    rates: dict[str, list[float]],
 ) -> dict[str, object]:
     return {
         "environment": environment,

@@ -12,8 +12,9 @@ from statistics import median
 import numpy as np
 from peers import PEERS
 from processors import Processors
-from texts import TextSet
-from worker_process import FloatArray, WorkerProcess
+
+from minilm_retrieval.bench.texts import TextSet
+from minilm_retrieval.bench.worker_process import FloatArray, WorkerProcess
 
 TIMED_SETS = ("short", "mixed", "long")
 REFERENCE = "sentence-transformers"
@@ -57,6 +58,7 @@ class Result:
         cold_start_seconds: One figure a fresh process.
         peak_memory: Bytes, after the long texts.
         worst_cosine: Smallest cosine with the reference's vector of the same text; ``None`` without a reference.
+        mean_cosine: Likewise, their mean.
         compared_texts: Over how many texts.
     """
 
@@ -65,6 +67,7 @@ class Result:
     cold_start_seconds: list[float] = field(default_factory=list)
     peak_memory: int = 0
     worst_cosine: float | None = None
+    mean_cosine: float | None = None
     compared_texts: int = 0
 
 
@@ -164,6 +167,7 @@ def _compare(vectors: dict[str, dict[str, FloatArray]], results: dict[str, Resul
     for peer, sets in vectors.items():
         cosines = np.concatenate([_cosines(found, reference[name][: len(found)]) for name, found in sets.items()])
         results[peer].worst_cosine = float(cosines.min())
+        results[peer].mean_cosine = float(cosines.mean())
         results[peer].compared_texts = len(cosines)
 
 

@@ -75,11 +75,12 @@ class MiniLMInBfloat16(Peer):
     name = "minilm-retrieval, bfloat16"
     module = "minilm_retrieval.embedder"
     setup = '`MiniLMEmbedder(precision="bfloat16", threads=N)`. `encode(texts)`, `encode(query)`.'
+    precision: ClassVar[str] = "bfloat16"
 
     def __init__(self, threads: int, model: Path, onnx: Path) -> None:
         from minilm_retrieval import MiniLMEmbedder
 
-        embedder = MiniLMEmbedder(precision="bfloat16", threads=threads)
+        embedder = MiniLMEmbedder(precision=self.precision, threads=threads)
         self.embed = embedder.encode
         self.embed_query = embedder.encode
 
@@ -88,7 +89,15 @@ class MiniLMInBfloat16(Peer):
         """Tell whether the processor has the instructions."""
         from minilm_retrieval.engines.openvino import has_bfloat16
 
-        return has_bfloat16()
+        return cls.precision != "bfloat16" or has_bfloat16()
+
+
+class MiniLMInInt8(MiniLMInBfloat16):
+    """This library with 8-bit weights."""
+
+    name = "minilm-retrieval, int8"
+    setup = '`MiniLMEmbedder(precision="int8", threads=N)`. `encode(texts)`, `encode(query)`.'
+    precision = "int8"
 
 
 class MiniLMInLangChain(Peer):
@@ -237,6 +246,7 @@ class FastEmbed(Peer):
 PEERS: dict[str, type[Peer]] = {
     "minilm": MiniLMRetrieval,
     "minilm-bfloat16": MiniLMInBfloat16,
+    "minilm-int8": MiniLMInInt8,
     "minilm-langchain": MiniLMInLangChain,
     "minilm-llama-index": MiniLMInLlamaIndex,
     "sentence-transformers": SentenceTransformers,
@@ -246,6 +256,11 @@ PEERS: dict[str, type[Peer]] = {
     "chroma-kept": ChromaKept,
     "fastembed": FastEmbed,
 }
+
+
+def load(peer: str, threads: str, model: str, onnx: str) -> Peer:
+    """Make a peer, from the arguments of a command line."""
+    return PEERS[peer](int(threads), Path(model), Path(onnx))
 
 
 def _limit_torch(threads: int) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from goals import OWN, TIMES_REFERENCE, check_goals, ratios
+from goals import PRECISION_PEERS, TIMES_REFERENCE, check_goals, ratios
 from measure import REFERENCE, TIMED_SETS, Plan, Result
 from peers import PEERS
 from roofline import operations
-from texts import TextSet
+
+from minilm_retrieval.bench.texts import TextSet
 
 _BEGIN = "<!-- results: compare.py --write puts them here -->"
 _END = "<!-- end of results -->"
@@ -23,7 +24,7 @@ def render(
     plan: Plan,
     results: dict[str, Result],
     absent: dict[str, str],
-    rate: float,
+    rates: dict[str, float],
 ) -> str:
     """Return the whole report.
 
@@ -33,14 +34,14 @@ def render(
         plan: How much was measured.
         results: By peer.
         absent: Peers that were not measured, and why.
-        rate: Operations a second of the processor's float32 matrix products.
+        rates: Operations a second of the processor's matrix products, by precision.
     """
     return "\n\n".join(
         [
             _throughput(results, absent),
             _single_figures(results, absent, len(sets["long"].texts)),
             _goals(results),
-            _roofline(sets, plan, results, rate),
+            _roofline(sets, plan, results, rates),
             _texts(sets, plan),
             _method(plan, results),
             _setups(results),
@@ -100,16 +101,16 @@ def _single_figures(results: dict[str, Result], absent: dict[str, str], long_tex
         "one query, p50",
         "new process to first vector",
         f"peak memory, {long_texts} long texts",
-        "worst cosine",
+        "worst and mean cosine",
     )
-    note = f"The worst cosine is that with {PEERS[REFERENCE].name}' vector of the same text; in brackets, of how many."
+    note = f"Cosines are those with {PEERS[REFERENCE].name}' vector of the same text; in brackets, of how many."
     return _peer_table(header, results, absent, cells, note)
 
 
 def _cosine(result: Result) -> str:
     if result.worst_cosine is None:
         return "not compared"
-    return f"{result.worst_cosine:.6f} ({result.compared_texts})"
+    return f"{result.worst_cosine:.6f}, {result.mean_cosine:.6f} ({result.compared_texts})"
 
 
 def _goals(results: dict[str, Result]) -> str:
@@ -118,29 +119,36 @@ def _goals(results: dict[str, Result]) -> str:
     return _table(("goal", "measured", "reached"), rows)
 
 
-def _roofline(sets: dict[str, TextSet], plan: Plan, results: dict[str, Result], rate: float) -> str:
-    """Which share of the processor's matrix-product rate each peer reaches, and which one a goal would take."""
+def _roofline(sets: dict[str, TextSet], plan: Plan, results: dict[str, Result], rates: dict[str, float]) -> str:
+    """Which share of the processor's matrix-product rate is reached, and which one a goal would take."""
     cost = {name: operations(sets[name].tokens[: plan.timed[name]]) for name in TIMED_SETS}
-    rows = [["operations a text", *(f"{cost[name] / 1e9:.2f} GFLOP" for name in TIMED_SETS)]]
-    for peer in (OWN, REFERENCE):
-        if peer in results:
-            speeds = {name: median(results[peer].texts_per_second[name]) for name in TIMED_SETS}
-            shares = (_share(speeds[name] * cost[name], rate) for name in TIMED_SETS)
-            rows.append([PEERS[peer].name, *shares])
-    if REFERENCE in results:
-        speeds = {name: median(results[REFERENCE].texts_per_second[name]) for name in TIMED_SETS}
-        wanted = (_share(TIMES_REFERENCE[name] * speeds[name] * cost[name], rate) for name in TIMED_SETS)
-        rows.append(["what the goal would take", *wanted])
+
+    def shares(peer: str, precision: str, factors: dict[str, float]) -> list[str]:
+        speeds = {name: median(results[peer].texts_per_second[name]) for name in TIMED_SETS}
+        return [_share(factors[name] * speeds[name] * cost[name], rates[precision]) for name in TIMED_SETS]
+
+    once = dict.fromkeys(TIMED_SETS, 1.0)
+    rows = [["operations a text", "", *(f"{cost[name] / 1e9:.2f} billion" for name in TIMED_SETS)]]
+    for precision, rate in rates.items():
+        roof = f"{rate / 1e9:.0f}"
+        rows.append(
+            [PEERS[PRECISION_PEERS[precision]].name, roof, *shares(PRECISION_PEERS[precision], precision, once)]
+        )
+        if REFERENCE in results:
+            wanted = shares(REFERENCE, precision, TIMES_REFERENCE[precision])
+            rows.append([f"what the goal in {precision} would take", roof, *wanted])
+    if REFERENCE in results and "float32" in rates:
+        rows.append([PEERS[REFERENCE].name, f"{rates['float32'] / 1e9:.0f}", *shares(REFERENCE, "float32", once)])
     note = (
-        f"Operations a second of matrix products, and their share of the {rate / 1e9:.0f} GFLOP/s that this processor "
-        "was measured to reach in float32 (`benchmarks/roofline.py`). The rest of the work, such as softmax, GELU, "
-        "normalisation and tokenising, comes on top of it."
+        "Operations of matrix products, in billions a second, and their share of the roof: the rate at which this "
+        "processor was measured to multiply matrices of the model's shapes in that precision (`benchmarks/roofline.py`)"
+        ". The rest of the work, such as softmax, GELU, normalisation and tokenising, comes on top of it."
     )
-    return f"{_table(('float32', *TIMED_SETS), rows)}\n\n{note}"
+    return f"{_table(('', 'roof', *TIMED_SETS), rows)}\n\n{note}"
 
 
 def _share(reached: float, rate: float) -> str:
-    return f"{reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%}"
+    return f"{reached / 1e9:.0f} ({reached / rate:.0%})"
 
 
 def _texts(sets: dict[str, TextSet], plan: Plan) -> str:

@@ -17,6 +17,7 @@ from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
+from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import is_standard_name
 from minilm_retrieval.options import absolute_model, checked_length, choose_engine
 from minilm_retrieval.pipeline import Pipeline, chunked
@@ -27,6 +28,7 @@ from minilm_retrieval.truncation import TruncationLog
 _CPU_TOKENS = 384
 _GPU_TOKENS = 32_768
 _WARMUP_TOKENS = 1024
+_WARMUP_QUERY_TOKENS = 32
 
 
 class MiniLMEmbedder:
@@ -180,12 +182,15 @@ class MiniLMEmbedder:
         return self._model.files.origin
 
     def warmup(self) -> None:
-        """Load and compile everything now, so that the first real call does not wait for it."""
-        self.encode("warm up")
+        """Load and compile everything now, so that the first calls do not wait for it; takes about a second."""
+        quiet = self.quietly()
+        # A length that is seen for the first time costs a few milliseconds once.
+        for length in range(MIN_LENGTH, min(_WARMUP_QUERY_TOKENS, self.max_seq_length) + 1):
+            quiet.encode("a " * (length - self.tokenizer.special_tokens))
         # Several batches, so that what runs batches side by side is prepared too.
         long = "warm up " * self.max_seq_length
         count = -(-_WARMUP_TOKENS // self.max_seq_length)
-        self.quietly().encode([f"{number} {long}" for number in range(count)])
+        quiet.encode([f"{number} {long}" for number in range(count)])
 
     def quietly(self) -> MiniLMEmbedder:
         """Return an embedder of the same options and engine that says nothing about truncation."""

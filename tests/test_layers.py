@@ -28,6 +28,7 @@ FLOORS = {
     "lists": 4,
     "store": 5,
     "ingest": 5,
+    "bench": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -35,10 +36,10 @@ INTEGRATIONS = ("chroma_minilm", "langchain_minilm", "llama_index_minilm")
 # Heavy or optional packages, and the only places that may import them.
 FENCED = {
     "openvino": {"engines"},
-    "torch": {"engines"},
-    "sentence_transformers": {"engines"},
+    "torch": {"engines", "bench"},
+    "sentence_transformers": {"engines", "bench"},
     "tokenizers": {"tokenizer"},
-    "chromadb": {"store", "ingest"},
+    "chromadb": {"store", "ingest", "bench"},
     "typer": {"cli"},
 }
 

@@ -47,10 +47,10 @@ def _facts(budget: ThreadBudget, model: dict[str, Any]) -> dict[str, Any]:
             "reason": budget.reason,
             "streams": stream_plan(budget.threads).reason,
         },
-        "engine": f"OpenVINO {_version('openvino')}: {_precisions()}",
+        "engine": f"OpenVINO {version_of('openvino')}: {_precisions()}",
         "model": model,
-        "packages": {name: _version(name) for name in _RUNTIME},
-        "extras": {extra: _version(package) for extra, package in _EXTRAS.items()},
+        "packages": {name: version_of(name) for name in _RUNTIME},
+        "extras": {extra: version_of(package) for extra, package in _EXTRAS.items()},
         "sqlite": sqlite3.sqlite_version,
     }
 
@@ -76,7 +76,8 @@ def _precisions() -> str:
     return "float32 and int8; this processor has no instructions for bfloat16"
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package, ``None`` if it is not there."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval import __version__
+from minilm_retrieval.cli.bench import bench
 from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.index import index
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (index, search, embed, doctor):
+for command in (index, search, embed, bench, doctor):
     app.command()(command)
 
 

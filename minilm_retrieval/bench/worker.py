@@ -1,14 +1,15 @@
 """A process that holds one embedder and measures it on request: JSON lines in, JSON lines out.
 
-    python benchmarks/worker.py PEER THREADS MODEL_DIRECTORY ONNX_DIRECTORY
+    python worker.py MODULE:FUNCTION [ARGUMENT...]
 
-The peer is loaded at once; then each line in is a request, and a line out answers it:
+The function is called with the arguments and gives the embedder, anything with the attributes ``embed``, for a list of
+texts, and ``embed_query``, for one; then each line in is a request, and a line out answers it:
 
     {"do": "embed", "texts": [...]}   -> {"seconds": s}; with "keep": true also {"vectors": base64 float32}
     {"do": "queries", "texts": [...]} -> {"seconds": [s, ...]}, one text after the other
     {"do": "peak_memory"}             -> {"bytes": n}
 
-The process ends when its input does.
+The process ends when its input does. This file is run by its path, so that nothing is imported but what is measured.
 """
 
 from __future__ import annotations
@@ -16,23 +17,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
+from importlib import import_module
 from time import perf_counter
 from typing import Any, TextIO
 
-from peers import PEERS, Peer
 
-
-def main(peer_name: str, threads: str, model: str, onnx: str) -> None:
-    """Load the peer, then answer requests until the input ends."""
+def main(maker: str, *arguments: str) -> None:
+    """Load the embedder, then answer requests until the input ends."""
     answers = _take_over_stdout()
-    peer = PEERS[peer_name](int(threads), Path(model), Path(onnx))
+    module, _, function = maker.partition(":")
+    peer = getattr(import_module(module), function)(*arguments)
     for line in sys.stdin:
         request = json.loads(line)
         _send(answers, _answer(peer, request["do"], request.get("texts", []), request.get("keep", False)))
 
 
-def _answer(peer: Peer, do: str, texts: list[str], keep: bool) -> dict[str, Any]:
+def _answer(peer: Any, do: str, texts: list[str], keep: bool) -> dict[str, Any]:
     if do == "peak_memory":
         return {"bytes": _peak_memory()}
     if do == "queries":
@@ -43,7 +43,7 @@ def _answer(peer: Peer, do: str, texts: list[str], keep: bool) -> dict[str, Any]
     return {"seconds": seconds, "vectors": _encoded(vectors)} if keep else {"seconds": seconds}
 
 
-def _time_query(peer: Peer, text: str) -> float:
+def _time_query(peer: Any, text: str) -> float:
     start = perf_counter()
     peer.embed_query(text)
     return perf_counter() - start
@@ -58,9 +58,11 @@ def _encoded(vectors: Any) -> str:
 
 
 def _peak_memory() -> int:
-    """Return the most memory this process ever had resident, in bytes."""
-    import resource
-
+    """Return the most memory this process ever had resident, in bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -78,4 +80,6 @@ def _send(answers: TextIO, answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # The directory of this file, whose modules are not meant to be found by their bare names.
+    del sys.path[0]
     main(*sys.argv[1:])

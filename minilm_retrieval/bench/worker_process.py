@@ -1,4 +1,4 @@
-"""The other end of :mod:`worker`: start a process, ask it, end it."""
+"""The other end of ``worker.py``: start a process, ask it, end it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,30 +29,32 @@ class WorkerError(RuntimeError):
 
 
 class WorkerProcess:
-    """A process that holds one peer, pinned as this process is.
+    """A process that holds one embedder, pinned as this process is.
 
     Args:
-        peer: A key of :data:`peers.PEERS`.
-        threads: The thread budget.
-        model: The model's directory.
-        onnx: The directory of the ONNX export.
+        maker: ``"module:function"``, which gives the embedder.
+        arguments: Its arguments.
+        threads: The thread budget, which every pool that reads one from the environment is told.
+        path: Where else to find modules.
 
     Raises:
-        WorkerError: From any method, if the peer could not be loaded or failed.
+        WorkerError: From any method, if the embedder could not be loaded or failed.
     """
 
-    def __init__(self, peer: str, threads: int, model: Path, onnx: Path) -> None:
-        self._peer = peer
+    def __init__(self, maker: str, arguments: Sequence[str], threads: int, path: Path | None = None) -> None:
+        self._called = " ".join((maker, *arguments))
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see close()
-        self._process = subprocess.Popen(
-            [sys.executable, str(_WORKER), peer, str(threads), str(model), str(onnx)],
+        self._process = subprocess.Popen(  # noqa: S603 - this file's neighbour, by this interpreter
+            [sys.executable, str(_WORKER), maker, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
             encoding="utf-8",
-            env=_environment(threads),
+            env=_environment(threads, path),
         )
+
+        self._requests, self._answers = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
 
     def seconds(self, texts: list[str]) -> float:
         """Embed texts in one call and return how long it took."""
@@ -71,15 +75,14 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._requests.close()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._answers.close()
         self._log.close()
 
     def __enter__(self) -> WorkerProcess:
@@ -91,27 +94,24 @@ class WorkerProcess:
         self.close()
 
     def _ask(self, do: str, texts: list[str], keep: bool = False) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"do": do, "texts": texts, "keep": keep}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # _receive reports what the process said before it ended.
+        # Where the pipe is broken, _receive reports what the process said before it ended.
+        with suppress(BrokenPipeError):
+            self._requests.write(json.dumps({"do": do, "texts": texts, "keep": keep}) + "\n")
+            self._requests.flush()
         return self._receive()
 
     def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             self._process.wait()
             self._log.seek(0)
             said = "\n".join(self._log.read().splitlines()[-_ERROR_LINES:])
-            raise WorkerError(f"The process of {self._peer} ended with status {self._process.returncode}:\n{said}")
+            raise WorkerError(f"The process of {self._called} ended with status {self._process.returncode}:\n{said}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, path: Path | None) -> dict[str, str]:
     """Return the environment of a worker: the thread budget for every pool that reads one, and no network.
 
     Compiled bytecode may be written, so that a package that was installed without it is not compiled at every start.
@@ -120,4 +120,6 @@ def _environment(threads: int) -> dict[str, str]:
     pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     environment.update({name: str(threads) for name in pools})
     environment.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False"})
+    if path is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(path), environment.get("PYTHONPATH"))))
     return environment

@@ -1,0 +1,121 @@
+"""Does speed stay and memory stop growing, whatever the work? Three measurements, each in processes of its own.
+
+    python benchmarks/limits.py memory         # random lengths and sizes, call after call
+    python benchmarks/limits.py proportion     # 1,000, 10,000 and 100,000 short texts
+    python benchmarks/limits.py one-processor  # one of several processors allowed, by affinity
+
+`--precision` chooses one (float32), `--calls N` how many calls the first one makes (5,000).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from statistics import median
+
+from minilm_retrieval import MiniLMEmbedder
+
+_STATUS = Path("/proc/self/status")
+_WORDS = " ".join(topics[name] for name in sorted(topics)).split()
+_MOST_WORDS = 250
+_MOST_TEXTS = 8
+_SHORT_WORDS = 10
+_ROUNDS = 5
+
+
+def main() -> None:
+    """Run the measurement that the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measure memory over time, proportion, and one processor of several.")
+    parser.add_argument("what", choices=("memory", "proportion", "one-processor", "rate"))
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--calls", type=int, default=5000)
+    options = parser.parse_args()
+    embedder = MiniLMEmbedder(precision=options.precision, on_truncate="ignore")
+    if options.what == "memory":
+        memory(embedder, options.calls)
+    elif options.what == "proportion":
+        proportion(embedder)
+    elif options.what == "one-processor":
+        one_processor(options.precision)
+    else:
+        print(_rate(embedder, 600))
+
+
+def memory(embedder: MiniLMEmbedder, calls: int) -> None:
+    """Embed random numbers of texts of random lengths, and print the resident memory as it goes."""
+    chance = random.Random(0)
+    batches = 0
+    early = 0.0
+    for call in range(1, calls + 1):
+        size = chance.randint(1, _MOST_TEXTS)
+        embedder.encode([" ".join(chance.choices(_WORDS, k=chance.randint(1, _MOST_WORDS))) for _ in range(size)])
+        batches += size
+        if call == calls // 5:
+            early = _resident("VmRSS")
+        if call % max(1, calls // 10) == 0:
+            print(f"{call} calls, {batches} texts: {_resident('VmRSS'):.0f} MB resident", flush=True)
+    growth = _resident("VmRSS") / early - 1
+    print(f"growth since call {calls // 5}: {growth:+.1%}; peak {_resident('VmHWM'):.0f} MB")
+
+
+def proportion(embedder: MiniLMEmbedder) -> None:
+    """Embed ever more short texts from a stream, and print the rate and the resident memory."""
+    embedder.warmup()
+    for count in (1_000, 10_000, 100_000):
+        print(f"{count} texts: {_rate(embedder, count):.0f} texts/s; peak {_resident('VmHWM'):.0f} MB", flush=True)
+
+
+def one_processor(precision: str) -> None:
+    """Compare the default on one allowed processor with one thread on all of them, in alternating processes."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        sys.exit("This process may run on one processor only; the comparison needs two.")
+    command = [sys.executable, __file__, "rate", "--precision", precision]
+    ratios = []
+    for _ in range(_ROUNDS):
+        confined = _run(["taskset", "--cpu-list", str(processors[0]), *command], None)
+        free = _run(command, "1")
+        ratios.append(confined / free)
+        print(f"one processor {confined:.0f} texts/s, one thread on {len(processors)} {free:.0f}", flush=True)
+    print(f"median of the rounds' ratios: {median(ratios):.1%}")
+
+
+def _run(command: list[str], threads: str | None) -> float:
+    environment = {name: value for name, value in os.environ.items() if name != "MINILM_THREADS"}
+    if threads is not None:
+        environment["MINILM_THREADS"] = threads
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout)
+
+
+def _rate(embedder: MiniLMEmbedder, count: int) -> float:
+    """Return texts a second over a stream of different short texts, the engine being compiled already."""
+    embedder.encode(list(itertools.islice(_short_texts(1), 200)))
+    started = time.perf_counter()
+    done = sum(len(vectors) for _, vectors in embedder.encode_stream(itertools.islice(_short_texts(0), count)))
+    return done / (time.perf_counter() - started)
+
+
+def _short_texts(seed: int) -> Iterator[str]:
+    chance = random.Random(seed)
+    while True:
+        start = chance.randrange(len(_WORDS) - _SHORT_WORDS)
+        yield " ".join(_WORDS[start : start + chance.randint(_SHORT_WORDS // 2, _SHORT_WORDS)])
+
+
+def _resident(field: str) -> float:
+    """Return a figure of this process's memory in megabytes, as Linux tells it."""
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()
