@@ -1,7 +1,11 @@
-"""bfloat16 and int8: faster, nearly the same vectors, and never in silence something else."""
+"""bfloat16 and int8: faster, nearly the same vectors, and never in silence something else.
+
+``MINILM_SOAK_TEXTS`` sets over how many texts the vectors are compared.
+"""
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sample_texts import HOSTILE_TEXTS
+from sample_texts import HOSTILE_TEXTS, topic_texts
 from small_models import SmallModel
 from stores import TOPICS, local_client
 from test_quality import cranfield, sts_spearman
@@ -19,6 +23,8 @@ from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.errors import EngineError, InvalidOptionError, PrecisionWarning
 from minilm_retrieval.similarity import cosine_similarity
 from minilm_retrieval.store.collection import stored_function
+
+COMPARED = int(os.environ.get("MINILM_SOAK_TEXTS", "300"))
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,8 @@ def cosines(left: Any, right: Any) -> Any:
     return np.array([cosine_similarity(one, other[None])[0] for one, other in zip(left, right, strict=True)])
 
 
-def test_vectors_are_near_those_of_float32(
-    reduced: MiniLMEmbedder, embedder: MiniLMEmbedder, real_texts: list[str]
-) -> None:
-    texts = [*real_texts[:300], *HOSTILE_TEXTS.values()]
+def test_vectors_are_near_those_of_float32(reduced: MiniLMEmbedder, embedder: MiniLMEmbedder) -> None:
+    texts = [*topic_texts(COMPARED, 1600), *HOSTILE_TEXTS.values()]
     promise = PROMISES[reduced.precision]
     vectors = reduced.encode(texts)
     found = cosines(vectors, embedder.encode(texts))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minilm_retrieval.bench import BenchReport
-from minilm_retrieval.bench import bench as measure
+from minilm_retrieval.bench import BenchReport, measure
 from minilm_retrieval.cli import options
 from minilm_retrieval.cli.doctor import version_of
 from minilm_retrieval.cpu import thread_budget

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
@@ -14,6 +15,7 @@ from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest.documents import Document, Failure
 from minilm_retrieval.ingest.passages import ID_PREFIX, Passage, PassageSplitter
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.compatibility import check_collection
 
@@ -99,13 +101,16 @@ class _Indexer:
         self.sources: set[str] = set()
         self.queue: deque[tuple[Passage, _Pending]] = deque()
         self.batch_size = collection._client.get_max_batch_size()
+        self.changes = Changes()
 
     def run(self, documents: Iterable[Document | Failure], prune: bool, show_progress: bool) -> IndexReport:
         started = time.perf_counter()
-        with progress_bar("Writing", None, show_progress, "passages") as advance:
+        with progress_bar("Writing", None, show_progress, "passages") as advance, self.changes:
             for _, vectors in self.embedder.encode_stream(self.new_passages(documents)):
                 for start in range(0, len(vectors), self.batch_size):
-                    self.write(vectors[start : start + self.batch_size])
+                    rows = vectors[start : start + self.batch_size]
+                    entries = [self.queue.popleft() for _ in range(len(rows))]
+                    self.changes.submit(partial(self.write, entries, rows))
                 advance(len(vectors))
         if prune:
             self.prune()
@@ -131,7 +136,7 @@ class _Indexer:
             stale = sorted(stored - set(passages))
             self.count(bool(stored), bool(new or stale))
             if not new:
-                self.delete(stale)
+                self.changes.submit(partial(self.delete, stale))
                 continue
             pending = _Pending(len(new), stale)
             for passage in new:
@@ -158,8 +163,7 @@ class _Indexer:
         else:
             self.report.unchanged += 1
 
-    def write(self, vectors: FloatArray) -> None:
-        entries = [self.queue.popleft() for _ in range(len(vectors))]
+    def write(self, entries: list[tuple[Passage, _Pending]], vectors: FloatArray) -> None:
         passages = [passage for passage, _ in entries]
         metadatas: list[Any] = [passage.metadata for passage in passages]
         with store_errors(f"writing {len(passages)} passages"):

@@ -82,7 +82,7 @@ class _Raw:
     query_seconds: list[float] = field(default_factory=list)
 
 
-def bench(threads: int, rounds: int, say: Callable[[str], None] = lambda message: None) -> BenchReport:
+def measure(threads: int, rounds: int, say: Callable[[str], None] = lambda message: None) -> BenchReport:
     """Measure every contender that this machine has.
 
     Args:

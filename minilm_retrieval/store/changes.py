@@ -1,0 +1,37 @@
+"""Changes to a store beside the work that leads to them: what is embedded is written while the next is embedded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+
+class Changes:
+    """Changes to a store, made one after the other in a thread of their own while the caller goes on.
+
+    At most one waits while another is made, so memory stays bounded. Leaving the context waits for all of them; the
+    first error is raised from the next call, or on leaving.
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-store")
+        self._running: deque[Future[None]] = deque()
+
+    def submit(self, change: Callable[[], None]) -> None:
+        """Have a change made."""
+        while len(self._running) > 1:
+            self._running.popleft().result()
+        self._running.append(self._executor.submit(change))
+
+    def __enter__(self) -> Changes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=True)
+        if error is None:
+            for change in self._running:
+                change.result()
