@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import openvino as ov
 
-from minilm_retrieval.engines.openvino_graph import build_graph
+from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
 from minilm_retrieval.model import load_model
 
 _SHAPES = ((36, 14), (32, 16), (5, 100), (2, 256))
@@ -22,7 +22,7 @@ _RUNS = 25
 def main() -> None:
     """Measure each shape, and print the shares."""
     model = load_model()
-    graph = build_graph(model.config, model.weights(), normalize=True)
+    graph = GraphBuilder(model.config, with_projections(model.config, model.weights())).build(normalize=True)
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
         "NUM_STREAMS": "1",

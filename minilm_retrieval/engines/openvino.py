@@ -23,7 +23,7 @@ from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.forks import keep_for_ever
-from minilm_retrieval.engines.openvino_graph import GraphBuilder
+from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
 from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
@@ -62,7 +62,7 @@ class OpenVINOEngine:
                 "would be slower than float32. Use precision='float32'."
             )
         self._model = model
-        self._weights = model.weights()
+        self._weights = with_projections(model.config, model.weights())
         self._peaks: Peaks | None = None
         self._normalize = normalize
         self._requests: dict[int, _Requests] = {}

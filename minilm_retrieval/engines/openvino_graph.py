@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 from openvino import opset15 as ops
 
@@ -20,7 +19,27 @@ from minilm_retrieval.model_config import ModelConfig
 Node = Any  # OpenVINO's operations return untyped nodes.
 
 _PROJECTIONS = ("query", "key", "value")
+_TOGETHER = "projections"
 _MASKED = np.float32(np.finfo(np.float32).min)
+
+
+def with_projections(config: ModelConfig, weights: Weights) -> Weights:
+    """Return the weights with query, key and value of each layer also stacked, under the name ``projections``.
+
+    The single ones become views of the stack, so that both kinds of graph read the same memory.
+
+    Args:
+        config: The architecture.
+        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32.
+    """
+    weights = dict(weights)
+    for layer in range(config.layers):
+        for kind in ("weight", "bias"):
+            names = [f"encoder.layer.{layer}.attention.self.{part}.{kind}" for part in _PROJECTIONS]
+            stack = np.concatenate([weights[name] for name in names])
+            weights[f"encoder.layer.{layer}.attention.self.{_TOGETHER}.{kind}"] = stack
+            weights.update(zip(names, np.split(stack, len(names)), strict=True))
+    return weights
 
 
 class GraphBuilder:
@@ -28,7 +47,7 @@ class GraphBuilder:
 
     Args:
         config: The architecture.
-        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32. The graph reads them in place.
+        weights: What :func:`with_projections` returns. The graph reads them in place.
         fuse_projections: Compute query, key and value with one matrix product. That is faster for a few tokens, where
             starting an operation costs more than splitting its result, and slower for many.
     """
@@ -70,7 +89,7 @@ class GraphBuilder:
     def embeddings(self, input_ids: Node) -> Node:
         """Sum the embeddings of word, position and token type 0, and normalise."""
         weights = self.weights
-        words = ops.gather(self.constant("weight", "embeddings.word_embeddings"), input_ids, integer(0))
+        words = ops.gather(self.constant("embeddings.word_embeddings.weight"), input_ids, integer(0))
         token_type = weights["embeddings.token_type_embeddings.weight"][0]
         table = constant(weights["embeddings.position_embeddings.weight"] + token_type)
         length = ops.gather(ops.shape_of(input_ids), integers(1), integer(0))
@@ -86,16 +105,16 @@ class GraphBuilder:
 
     def attention(self, hidden: Node, bias: Node, name: str) -> Node:
         """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head."""
-        query, key, value = map(self.heads, self.projections(hidden, [f"{name}{part}" for part in _PROJECTIONS]))
+        query, key, value = map(self.heads, self.projections(hidden, name))
         logits = ops.add(ops.matmul(ops.multiply(query, constant(self.scale)), key, False, True), bias)
         context = ops.matmul(ops.softmax(logits, 3), value, False, False)
         return ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True)
 
-    def projections(self, hidden: Node, names: list[str]) -> list[Node]:
+    def projections(self, hidden: Node, name: str) -> list[Node]:
         """Query, key and value, as one matrix product or three."""
         if not self.fuse_projections:
-            return [self.linear(hidden, name) for name in names]
-        return list(ops.split(self.linear(hidden, *names), integer(2), len(names)).outputs())
+            return [self.linear(hidden, f"{name}{part}") for part in _PROJECTIONS]
+        return list(ops.split(self.linear(hidden, f"{name}{_TOGETHER}"), integer(2), len(_PROJECTIONS)).outputs())
 
     def heads(self, tensor: Node) -> Node:
         """(rows, length, hidden) to (rows, heads, length, size of a head)."""
@@ -107,23 +126,18 @@ class GraphBuilder:
             return ops.relu(tensor)
         return ops.gelu(tensor, "TANH" if self.config.activation == "gelu_tanh" else "ERF")
 
-    def linear(self, tensor: Node, *names: str) -> Node:
-        """Product with the transposed weights, and bias; several layers of one input are stacked."""
-        return ops.add(ops.matmul(tensor, self.constant("weight", *names), False, True), self.constant("bias", *names))
+    def linear(self, tensor: Node, name: str) -> Node:
+        """Product with the transposed weights, and bias."""
+        return ops.add(ops.matmul(tensor, self.constant(f"{name}.weight"), False, True), self.constant(f"{name}.bias"))
 
     def layer_norm(self, tensor: Node, name: str) -> Node:
         """Centre and scale each token, then weigh its dimensions."""
         centred = ops.mvn(tensor, integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
-        return ops.add(ops.multiply(centred, self.constant("weight", name)), self.constant("bias", name))
+        return ops.add(ops.multiply(centred, self.constant(f"{name}.weight")), self.constant(f"{name}.bias"))
 
-    def constant(self, part: str, *names: str) -> Node:
-        """The weight or bias of a layer; those of several, stacked."""
-        return constant(self.stacked(part, *names))
-
-    def stacked(self, part: str, *names: str) -> npt.NDArray[np.float32]:
-        """The array of :meth:`constant`."""
-        arrays = [self.weights[f"{name}.{part}"] for name in names]
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    def constant(self, name: str) -> Node:
+        """A weight or bias."""
+        return constant(self.weights[name])
 
 
 def _mean(hidden: Node, present: Node) -> Node:

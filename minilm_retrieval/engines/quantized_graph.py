@@ -42,10 +42,10 @@ class QuantizedGraphBuilder(GraphBuilder):
         self._peaks = peaks
         self._smoothed: dict[str, tuple[Node, FloatArray]] = {}
 
-    def linear(self, tensor: Node, *names: str) -> Node:
+    def linear(self, tensor: Node, name: str) -> Node:
         """Product with 8-bit weights, of smoothed activations where there are peaks for them."""
-        weight = self.stacked("weight", *names)
-        site = _site(names[0])
+        weight = self.weights[f"{name}.weight"]
+        site = _site(name)
         if site in self._peaks:
             if site not in self._smoothed:
                 factors = smoothing_factors(self._peaks[site], self._largest_weights(site))
@@ -54,7 +54,7 @@ class QuantizedGraphBuilder(GraphBuilder):
             weight = weight * factors
         quantized, scale = quantize(weight)
         restored = ops.multiply(ops.convert(constant(quantized), np.float32), constant(scale))
-        return ops.add(ops.matmul(tensor, restored, False, True), self.constant("bias", *names))
+        return ops.add(ops.matmul(tensor, restored, False, True), self.constant(f"{name}.bias"))
 
     def _largest_weights(self, site: str) -> FloatArray:
         """Largest magnitude for each input dimension over all layers of a site."""
@@ -72,10 +72,10 @@ class _PeakRecorder(GraphBuilder):
         super().__init__(model.config, weights)
         self.inputs: dict[str, Node] = {}
 
-    def linear(self, tensor: Node, *names: str) -> Node:
-        if names[0].endswith((".query", ".intermediate.dense")):
-            self.inputs[_site(names[0])] = tensor
-        return super().linear(tensor, *names)
+    def linear(self, tensor: Node, name: str) -> Node:
+        if name.endswith((".query", ".intermediate.dense")):
+            self.inputs[_site(name)] = tensor
+        return super().linear(tensor, name)
 
 
 def activation_peaks(model: Model, weights: Weights, core: ov.Core, threads: int) -> Peaks:
