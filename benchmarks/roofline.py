@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.options import PRECISIONS
 
 HIDDEN, INNER, LAYERS = 384, 1536, 6
@@ -59,7 +60,7 @@ def _measure(threads: int, precision: str) -> float:
         values = (chance.standard_normal(shape) / np.sqrt(shape[1])).astype(np.float32)
         weights = _eight_bits(values) if precision == "int8" else ops.constant(values)
         product = ops.matmul(product, weights, False, True)
-    hint = "bf16" if precision == "bfloat16" else "f32"
+    hint = "f32" if precision == "float32" or not has_bfloat16() else "bf16"
     options = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
     if precision == "int8":
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(HIDDEN)

@@ -51,6 +51,10 @@ class EngineError(MiniLMError, RuntimeError):
     """An engine failed, or gave something that is not a vector."""
 
 
+class BenchmarkError(MiniLMError, RuntimeError):
+    """Something cannot be measured: a measuring process failed, or this Python carries too few texts."""
+
+
 class MissingExtraError(MiniLMError, ImportError):
     """An optional dependency is not installed; the message gives the command that installs it."""
 

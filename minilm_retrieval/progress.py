@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,12 +42,14 @@ def progress_bar(
     def advance(steps: int) -> None:
         nonlocal done
         done += steps
-        elapsed = time.monotonic() - started
-        progress.update(task, completed=done, rate=done / max(elapsed, 1e-9))
-        if elapsed >= _DELAY_SECONDS and not progress.live.is_started:
-            progress.start()
+        progress.update(task, completed=done, rate=done / max(time.monotonic() - started, 1e-9))
 
+    timer = threading.Timer(_DELAY_SECONDS, progress.start)
+    timer.daemon = True
+    timer.start()
     try:
         yield advance
     finally:
+        timer.cancel()
+        timer.join()
         progress.stop()

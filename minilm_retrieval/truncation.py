@@ -76,7 +76,7 @@ class TruncationLog:
                 f"{self._summary(max_length)} Only their beginnings were embedded. "
                 "Split them first, or pass on_truncate='ignore' or 'error'."
             )
-            warnings.warn(message, TruncationWarning, stacklevel=_caller_depth())
+            warnings.warn(message, TruncationWarning, stacklevel=caller_depth())
 
     def _summary(self, max_length: int) -> str:
         named = ", ".join(f"{position} ({tokens} tokens)" for position, tokens in sorted(self._cut)[:_NAMED])
@@ -85,7 +85,8 @@ class TruncationLog:
         return f"{count} longer than the model's {max_length} tokens, at position {named}{rest}."
 
 
-def _caller_depth() -> int:
+def caller_depth() -> int:
+    """Return the ``stacklevel`` at which a warning of the calling function points at the user's own code."""
     frame = sys._getframe(1)
     depth = 1
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN:

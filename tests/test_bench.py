@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from minilm_retrieval.bench import Figures
 from minilm_retrieval.bench.contenders import contenders
-from minilm_retrieval.bench.measurement import TIMED, recommendation
-from minilm_retrieval.bench.worker_process import WorkerError, WorkerProcess
+from minilm_retrieval.bench.measurement import TIMED, Figures, recommendation
+from minilm_retrieval.bench.worker_process import WorkerProcess
 from minilm_retrieval.cli.main import app
 from minilm_retrieval.engines.openvino import has_bfloat16
+from minilm_retrieval.errors import BenchmarkError
 from minilm_retrieval.model import load_model
 
 
 def figures(times: float, cosine: float = 1.0) -> Figures:
-    return Figures(times_exact=dict.fromkeys(TIMED, times), mean_cosine=cosine, worst_cosine=cosine)
+    return Figures(speedup=dict.fromkeys(TIMED, times), mean_cosine=cosine, worst_cosine=cosine)
 
 
 def test_the_recommendation_follows_the_figures() -> None:
@@ -37,9 +37,9 @@ def test_the_recommendation_follows_the_figures() -> None:
 def test_the_worker_says_why_it_failed(standard_directory: Path) -> None:
     arguments = ("float99", "1", str(standard_directory))
     with WorkerProcess("minilm_retrieval.bench.contenders:make", arguments, 1) as worker:
-        with pytest.raises(WorkerError, match=r"status 1:(.|\n)*'float99' is not offered"):
+        with pytest.raises(BenchmarkError, match=r"status 1:(.|\n)*'float99' is not offered"):
             worker.seconds(["a text"])
-        with pytest.raises(WorkerError):
+        with pytest.raises(BenchmarkError):
             worker.peak_memory()
 
 
@@ -74,7 +74,7 @@ def test_the_command_gives_every_figure(few_texts: None) -> None:
     report = json.loads(done.stdout)
     assert (report["threads"], report["rounds"]) == (2, 2)
     assert set(report["figures"]) | set(report["absent"]) == set(contenders())
-    assert report["figures"]["float32"]["times_exact"] == dict.fromkeys(TIMED, 1.0)
+    assert report["figures"]["float32"]["speedup"] == dict.fromkeys(TIMED, 1.0)
     for found in report["figures"].values():
         assert found["worst_cosine"] > 0.98
         assert 0 < found["query_ms"] <= found["query_p99_ms"]

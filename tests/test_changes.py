@@ -51,15 +51,18 @@ def fail() -> None:
 
 
 def test_an_error_comes_with_a_later_change_or_at_the_end() -> None:
+    made: list[int] = []
+
     def give(after: int) -> None:
         with Changes() as changes:
             changes.submit(fail)
-            for _ in range(after):
-                changes.submit(lambda: None)
+            for number in range(after):
+                changes.submit(partial(made.append, number))
 
     for after in (0, 1, 5):
         with pytest.raises(OSError, match="disk full"):
             give(after)
+    assert made == [], "nothing is changed after an error"
 
 
 def test_an_error_of_the_callers_waits_for_what_was_given_and_stays() -> None:

@@ -160,8 +160,8 @@ def test_another_precision_is_said_in_one_line(folder: Path) -> None:
     other = minilm("search", "rover on the red planet", "-k", "1", folder=folder)
     assert other.returncode == 0
     assert other.stderr.splitlines() == [
-        "minilm: The collection 'docs' was embedded in int8, and queries will be in float32. That works: it is the "
-        "same model, and scores differ by the rounding of the coarser of the two."
+        "minilm: The collection 'docs' was embedded in int8, and this embedder computes in float32. That works: it is "
+        "the same model, and scores differ by the rounding of the coarser of the two."
     ]
     assert "8.txt" in other.stdout
     assert minilm("search", "rover", "--precision", "int8", folder=folder).stderr == ""

@@ -99,7 +99,7 @@ def test_a_collection_of_one_precision_is_searched_with_the_other_and_that_is_sa
     collection = open_collection("docs", client=local_client(tmp_path), create=True, embedder=reduced)
     assert stored_function(collection).config["precision"] == reduced.precision
     collection.add(ids=TOPICS, documents=TOPICS, embeddings=list(reduced.encode(TOPICS)))
-    with pytest.warns(PrecisionWarning, match=f"embedded in {reduced.precision}, and queries will be in float32"):
+    with pytest.warns(PrecisionWarning, match=f"embedded in {reduced.precision}, and this embedder computes in f"):
         retriever = Retriever(collection, embedder)
     for text in TOPICS:
         hit = retriever.search(text, k=1)[0]
@@ -109,11 +109,17 @@ def test_a_collection_of_one_precision_is_searched_with_the_other_and_that_is_sa
         Retriever(collection, reduced)
 
 
-def test_int8_takes_other_models_and_other_shapes(small_model: SmallModel) -> None:
-    directory = small_model.write()
+@pytest.mark.parametrize("positions", [128, 8])
+@pytest.mark.parametrize("mode", ["pooling_mode_mean_tokens", "pooling_mode_cls_token"])
+def test_int8_takes_other_models_and_other_shapes(small_model: SmallModel, positions: int, mode: str) -> None:
+    directory = small_model.write(max_position_embeddings=positions)
+    small_model.pooling(**{mode: True})
+    if positions < 64:
+        small_model.write_json("sentence_bert_config.json", {"max_seq_length": positions, "do_lower_case": False})
     texts = ["one text", "and another one, which is a little longer", "x"]
-    expected = MiniLMEmbedder(directory, threads=2).encode(texts)
-    int8 = MiniLMEmbedder(directory, threads=2, precision="int8")
+    expected = MiniLMEmbedder(directory, threads=2, on_truncate="ignore").encode(texts)
+    int8 = MiniLMEmbedder(directory, threads=2, precision="int8", on_truncate="ignore")
+    assert np.abs(int8.encode(texts) - expected).max() > 1e-6, "it did not fall back to float32"
     assert cosines(int8.encode(texts), expected).min() >= 0.98
     assert cosines([int8.encode(texts[0])], expected[:1]).min() >= 0.98
 

@@ -86,7 +86,9 @@ def test_a_wrong_reduced_precision_goes_on_in_float32_and_says_so(
     embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str], verdicts: Path
 ) -> None:
     break_int8(monkeypatch)
-    with pytest.warns(PrecisionWarning, match=r"int8 gives vectors.*delete .*self-check\.json\. Going on in float32"):
+    with pytest.warns(
+        PrecisionWarning, match=r"int8 fails, or gives vectors.*delete .*self-check\.json\. Going on in float32"
+    ):
         vector = MiniLMEmbedder(precision="int8", threads=2).encode("a text")
     assert np.abs(vector - embedder.encode("a text")).max() <= 1e-6
     assert checks == ["int8", "float32"]
@@ -99,12 +101,12 @@ def test_a_wrong_reduced_precision_goes_on_in_float32_and_says_so(
 
 def test_a_wrong_float32_is_an_error(embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, verdicts: Path) -> None:
     break_layer_norm(monkeypatch)
-    with pytest.raises(EngineError, match=r"float32 gives vectors on this processor .* use backend='torch'"):
+    with pytest.raises(EngineError, match=r"float32 fails, or gives vectors on this processor .* Use backend='torch'"):
         MiniLMEmbedder(threads=2).encode("a text")
 
 
 def test_another_models_reduced_precision_is_compared_with_its_own_float32(
-    small_model: SmallModel, monkeypatch: pytest.MonkeyPatch, checks: list[str]
+    small_model: SmallModel, monkeypatch: pytest.MonkeyPatch, checks: list[str], verdicts: Path
 ) -> None:
     directory = small_model.write()
     MiniLMEmbedder(directory, threads=2).encode("a text")
@@ -112,11 +114,11 @@ def test_another_models_reduced_precision_is_compared_with_its_own_float32(
     MiniLMEmbedder(directory, threads=2, precision="int8").encode("a text")
     assert checks == ["int8", "int8"]
     break_int8(monkeypatch)
-    (verdicts_file := self_check.verdicts_file()).unlink()
+    verdicts.unlink()
     monkeypatch.setattr(cache, "_cache", cache._Cache())
     with pytest.warns(PrecisionWarning):
         MiniLMEmbedder(directory, threads=2, precision="int8").encode("a text")
-    assert verdicts_file.exists()
+    assert verdicts.exists()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"key": 3}', "\x00"])
@@ -143,7 +145,9 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
     assert checks == ["float32", "float32"]
 
 
-def test_torch_is_checked_too(embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str]) -> None:
+def test_torch_is_checked_too(
+    embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str], verdicts: Path
+) -> None:
     pytest.importorskip("sentence_transformers")
     monkeypatch.setitem(self_check.LEAST_COSINE, "bfloat16", 1.1)
     with pytest.warns(PrecisionWarning, match=r"torch .* on cpu in bfloat16 .* Going on in float32"):
@@ -151,9 +155,58 @@ def test_torch_is_checked_too(embedder: MiniLMEmbedder, monkeypatch: pytest.Monk
     assert checks == ["bfloat16", "float32"]
     assert np.abs(vector - embedder.encode("a text")).max() <= 1e-5
     monkeypatch.setitem(self_check.LEAST_COSINE, "float32", 1.1)
-    self_check.verdicts_file().unlink()
-    with pytest.raises(EngineError, match="use backend='openvino'"):
+    verdicts.unlink()
+    with pytest.raises(EngineError, match="Use backend='openvino'"):
         MiniLMEmbedder(backend="torch", device="cpu").encode("a text")
+
+
+def test_a_reduced_precision_that_fails_goes_on_in_float32_too(
+    embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, *arguments: object) -> None:
+        raise RuntimeError("no primitive for 8-bit weights")
+
+    monkeypatch.setattr(quantized_graph.QuantizedGraphBuilder, "build", refuse)
+    with pytest.warns(PrecisionWarning, match="Going on in float32"):
+        vector = MiniLMEmbedder(precision="int8", threads=2).encode("a text")
+    assert np.abs(vector - embedder.encode("a text")).max() <= 1e-6
+
+
+def test_when_the_second_form_fails_the_first_is_given_up_as_well(
+    embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    int8 = MiniLMEmbedder(precision="int8", threads=2, on_truncate="ignore")
+    exact = embedder.encode("a text")
+    assert np.abs(int8.encode("a text") - exact).max() > 1e-4
+    break_int8(monkeypatch)
+    with pytest.warns(PrecisionWarning, match="Going on in float32"):
+        int8.encode([f"text number {number} " * 20 for number in range(40)])
+    assert np.abs(int8.encode("a text") - exact).max() <= 1e-6
+
+
+def test_another_release_asks_again(
+    embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str]
+) -> None:
+    for version in ("1.0", "1.0", "1.1"):
+        monkeypatch.setattr(self_check, "__version__", version)
+        again = MiniLMEmbedder(threads=2)
+        again.encode("a text")
+        again.close()
+    assert checks == ["float32", "float32"]
+
+
+def test_a_user_without_a_home_is_checked_every_time(
+    embedder: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch, checks: list[str]
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    break_int8(monkeypatch)
+    with pytest.warns(PrecisionWarning, match=r"by more than rounding\. Going on in float32"):
+        MiniLMEmbedder(precision="int8", threads=2).encode("a text")
+    assert checks == ["int8", "float32"]
 
 
 def test_vectors_that_are_not_finite_fail() -> None:

@@ -1,19 +1,17 @@
 """What ``minilm bench`` measures: this engine's precisions, and other embedders of the same model.
 
-Each is made in a process of its own, which imports its library and no other.
+Each is made in a process of its own. This module imports nothing of this library, so that a rival's process does not
+carry it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.engines.openvino import has_bfloat16
-from minilm_retrieval.options import PRECISIONS
 
 MAKER = f"{__name__}:make"
 
@@ -36,6 +34,9 @@ class Contender:
 
 def contenders() -> dict[str, str | None]:
     """Return the names of all contenders, each with the reason why it cannot be measured, or ``None``."""
+    from minilm_retrieval.engines.openvino import has_bfloat16
+    from minilm_retrieval.options import PRECISIONS
+
     own = dict.fromkeys(PRECISIONS)
     reasons: dict[str, str | None] = {**own, _TORCH: _missing("sentence_transformers"), _CHROMA: _chroma_missing()}
     if not has_bfloat16():
@@ -55,7 +56,16 @@ def make(name: str, threads: str, model: str) -> Contender:
         return _sentence_transformers(int(threads), model)
     if name == _CHROMA:
         return _chroma(int(threads))
-    embedder = MiniLMEmbedder(model, precision=name, threads=int(threads), on_truncate="ignore")
+    return _own(name, int(threads), model)
+
+
+def _own(precision: str, threads: int, model: str) -> Contender:
+    from minilm_retrieval.embedder import MiniLMEmbedder
+    from minilm_retrieval.errors import PrecisionWarning
+
+    # A precision that falls back to float32 has no figures of its own.
+    warnings.simplefilter("error", PrecisionWarning)
+    embedder = MiniLMEmbedder(model, precision=precision, threads=threads, on_truncate="ignore")
     return Contender(embedder.encode, embedder.encode)
 
 

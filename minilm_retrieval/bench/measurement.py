@@ -11,9 +11,10 @@ import numpy as np
 
 from minilm_retrieval.bench.contenders import MAKER, contenders
 from minilm_retrieval.bench.texts import TextSet, build_text_sets
-from minilm_retrieval.bench.worker_process import FloatArray, WorkerError, WorkerProcess
-from minilm_retrieval.engines.self_check import LEAST_COSINE
+from minilm_retrieval.bench.worker_process import FloatArray, WorkerProcess
+from minilm_retrieval.errors import BenchmarkError
 from minilm_retrieval.model import load_model
+from minilm_retrieval.options import PRECISIONS
 from minilm_retrieval.similarity import cosine_similarity
 
 TIMED = ("short", "mixed", "long")
@@ -34,7 +35,7 @@ class Figures:
 
     Attributes:
         texts_per_second: For each set of texts, the median of the rounds.
-        times_exact: The same, as multiples of this library's float32: medians of the rounds' ratios.
+        speedup: The same, as multiples of this library's float32: medians of the rounds' ratios.
         query_ms: One short text after another: the median, in milliseconds.
         query_p99_ms: The 99th percentile.
         mean_cosine: With float32's vectors of the same texts.
@@ -43,7 +44,7 @@ class Figures:
     """
 
     texts_per_second: dict[str, float] = field(default_factory=dict)
-    times_exact: dict[str, float] = field(default_factory=dict)
+    speedup: dict[str, float] = field(default_factory=dict)
     query_ms: float = 0.0
     query_p99_ms: float = 0.0
     mean_cosine: float = 0.0
@@ -92,7 +93,7 @@ def measure(threads: int, rounds: int, say: Callable[[str], None] = lambda messa
 
     Raises:
         ModelNotFoundError: There is no model to measure.
-        WorkerError: This library's own float32 failed.
+        BenchmarkError: This library's own float32 failed.
     """
     model = load_model()
     sets = build_text_sets(model.tokenizer.count, _SIZES)
@@ -108,7 +109,7 @@ def measure(threads: int, rounds: int, say: Callable[[str], None] = lambda messa
             try:
                 vectors = worker.vectors([text for kind in TIMED for text in _chosen(name, sets[kind])])
                 worker.query_seconds(sets["queries"].texts[:_WARM_UP])
-            except WorkerError as error:
+            except BenchmarkError as error:
                 if name == EXACT:
                     raise
                 absent[name] = str(error).splitlines()[-1]
@@ -116,7 +117,7 @@ def measure(threads: int, rounds: int, say: Callable[[str], None] = lambda messa
             raw[name] = _Raw(worker, vectors)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
-            _round(raw, sets, number)
+            _round(raw, sets, number, absent)
         figures = {name: _figures(name, raw, sets) for name in raw}
     tokens = {name: sets[name].mean_tokens for name in TIMED}
     return BenchReport(threads, rounds, tokens, figures, absent, recommendation(figures))
@@ -124,7 +125,7 @@ def measure(threads: int, rounds: int, say: Callable[[str], None] = lambda messa
 
 def recommendation(figures: dict[str, Figures]) -> str:
     """Say which precision to use, from what was measured."""
-    gains = {name: fmean(figures[name].times_exact.values()) for name in LEAST_COSINE if name in figures}
+    gains = {name: fmean(figures[name].speedup.values()) for name in PRECISIONS if name in figures}
     worthwhile = {name: gain for name, gain in gains.items() if name != EXACT and gain >= _WORTH_CHANGING}
     if not worthwhile:
         return "Stay with float32: here no other precision is faster by a fifth."
@@ -146,16 +147,26 @@ def _chosen(name: str, texts: TextSet) -> list[str]:
     return texts.texts[:_SLOW_SIZE] if name in _SLOW else texts.texts[: _SIZES[texts.name]]
 
 
-def _round(raw: dict[str, _Raw], sets: dict[str, TextSet], number: int) -> None:
-    # Each round begins with another one, so that none always follows the same one.
-    order = list(raw)[number % len(raw) :] + list(raw)[: number % len(raw)]
-    for kind in TIMED:
-        for name in order:
-            texts = _chosen(name, sets[kind])
-            raw[name].rates[kind].append(len(texts) / raw[name].worker.seconds(texts))
-    for name in order:
-        queries = sets["queries"].texts[:_SLOW_SIZE] if name in _SLOW else sets["queries"].texts
-        raw[name].query_seconds.extend(raw[name].worker.query_seconds(queries))
+def _round(raw: dict[str, _Raw], sets: dict[str, TextSet], number: int, absent: dict[str, str]) -> None:
+    """Measure everything once; one that fails is measured no further."""
+    for kind in (*TIMED, "queries"):
+        # Each round begins with another one, so that none always follows the same one.
+        for name in list(raw)[number % len(raw) :] + list(raw)[: number % len(raw)]:
+            try:
+                _measure_one(name, raw[name], sets[kind])
+            except BenchmarkError as error:
+                if name == EXACT:
+                    raise
+                absent[name] = str(error).splitlines()[-1]
+                del raw[name]
+
+
+def _measure_one(name: str, own: _Raw, texts: TextSet) -> None:
+    chosen = _chosen(name, texts)
+    if texts.name == "queries":
+        own.query_seconds.extend(own.worker.query_seconds(chosen))
+    else:
+        own.rates[texts.name].append(len(chosen) / own.worker.seconds(chosen))
 
 
 def _figures(name: str, raw: dict[str, _Raw], sets: dict[str, TextSet]) -> Figures:
@@ -170,7 +181,7 @@ def _figures(name: str, raw: dict[str, _Raw], sets: dict[str, TextSet]) -> Figur
     ]
     return Figures(
         texts_per_second={kind: median(own.rates[kind]) for kind in TIMED},
-        times_exact={
+        speedup={
             kind: median(one / other for one, other in zip(own.rates[kind], exact.rates[kind], strict=True))
             for kind in TIMED
         },

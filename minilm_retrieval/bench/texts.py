@@ -10,8 +10,9 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pydoc_data.topics import topics
 from statistics import fmean
+
+from minilm_retrieval.errors import BenchmarkError
 
 # Mean tokens a text, [CLS] and [SEP] included, and how far a Python version's texts may be off.
 MEAN_TOKENS = {"short": 14, "mixed": 100, "long": 241, "queries": 14}
@@ -61,7 +62,7 @@ def build_text_sets(count_tokens: Callable[[str], int], sizes: dict[str, int]) -
         sizes: How many texts each of ``short``, ``mixed``, ``long`` and ``queries`` shall have.
 
     Raises:
-        ValueError: This Python's reference has too few texts, or their mean length is not the promised one.
+        BenchmarkError: This Python's reference has too few texts, or their mean length is not the promised one.
     """
     counted = (_Piece(sentence, count_tokens(sentence) - _SPECIAL_TOKENS) for sentence in _sentences())
     pieces = [piece for piece in counted if piece.tokens <= _LONGEST_SENTENCE]
@@ -81,6 +82,8 @@ def build_text_sets(count_tokens: Callable[[str], int], sizes: dict[str, int]) -
 
 
 def _sentences() -> Iterator[str]:
+    from pydoc_data.topics import topics
+
     seen = set()
     for name in sorted(topics):
         for paragraph in re.split(r"\n\s*\n", topics[name]):
@@ -121,10 +124,12 @@ def _passages(pieces: Iterable[_Piece], limits: Iterable[int]) -> Iterator[_Piec
 
 def _checked(name: str, chosen: list[_Piece], size: int) -> TextSet:
     if len(chosen) < size:
-        raise ValueError(f"This Python's language reference has {len(chosen)} {name} texts; {size} were asked for.")
+        raise BenchmarkError(f"This Python's language reference has {len(chosen)} {name} texts; {size} were asked for.")
     texts = TextSet(name, [piece.text for piece in chosen], [piece.tokens + _SPECIAL_TOKENS for piece in chosen])
     if len(set(texts.texts)) < size:
-        raise ValueError(f"The {name} texts are not all different.")
+        raise BenchmarkError(f"The {name} texts are not all different.")
     if abs(texts.mean_tokens / MEAN_TOKENS[name] - 1) > _TOLERANCE:
-        raise ValueError(f"The {name} texts have {texts.mean_tokens:.1f} tokens on average, not {MEAN_TOKENS[name]}.")
+        raise BenchmarkError(
+            f"The {name} texts have {texts.mean_tokens:.1f} tokens on average, not {MEAN_TOKENS[name]}."
+        )
     return texts

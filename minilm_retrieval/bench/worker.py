@@ -17,7 +17,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
@@ -59,6 +61,10 @@ def _encoded(vectors: Any) -> str:
 
 def _peak_memory() -> int:
     """Return the most memory this process ever had resident, in bytes; 0 where the system does not tell."""
+    with suppress(OSError, StopIteration):
+        # Linux keeps ru_maxrss over exec, so a child would begin with its parent's.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
     try:
         import resource
     except ImportError:

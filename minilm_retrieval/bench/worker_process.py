@@ -17,15 +17,13 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from minilm_retrieval.errors import BenchmarkError
+
 FloatArray = npt.NDArray[np.float32]
 
 _WORKER = Path(__file__).with_name("worker.py")
 _SECONDS_TO_END = 10
 _ERROR_LINES = 15
-
-
-class WorkerError(RuntimeError):
-    """A worker process ended before it answered; the message ends with what it said."""
 
 
 class WorkerProcess:
@@ -38,7 +36,7 @@ class WorkerProcess:
         path: Where else to find modules.
 
     Raises:
-        WorkerError: From any method, if the embedder could not be loaded or failed.
+        BenchmarkError: From any method, if the embedder could not be loaded or failed.
     """
 
     def __init__(self, maker: str, arguments: Sequence[str], threads: int, path: Path | None = None) -> None:
@@ -106,7 +104,7 @@ class WorkerProcess:
             self._process.wait()
             self._log.seek(0)
             said = "\n".join(self._log.read().splitlines()[-_ERROR_LINES:])
-            raise WorkerError(f"The process of {self._called} ended with status {self._process.returncode}:\n{said}")
+            raise BenchmarkError(f"The process of {self._called} ended with status {self._process.returncode}:\n{said}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

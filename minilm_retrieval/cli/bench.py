@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minilm_retrieval.bench import BenchReport, measure
 from minilm_retrieval.cli import options
 from minilm_retrieval.cli.doctor import version_of
 from minilm_retrieval.cpu import thread_budget
@@ -15,6 +14,8 @@ from minilm_retrieval.processor import processor_instructions, processor_name
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from minilm_retrieval.bench.measurement import BenchReport
 
 _PACKAGES = ("minilm-retrieval", "openvino", "sentence-transformers", "torch", "chromadb", "onnxruntime")
 _MEGABYTE = 1_000_000
@@ -27,9 +28,12 @@ def bench(
 ) -> None:
     """Measure this machine: each precision, and sentence-transformers and Chroma's default if they are installed.
 
-    Takes about a minute, and wants an otherwise idle machine. The texts are those that every Python carries in its
+    Takes a minute or two, and wants an otherwise idle machine. The texts are those that every Python carries in its
     language reference. Everything has the same number of threads.
     """
+    # Not at the top: every command would load the texts.
+    from minilm_retrieval.bench.measurement import measure
+
     with options.user_errors():
         budget = thread_budget(threads)
         report = measure(budget.threads, rounds, lambda message: typer.echo(f"{message} ...", err=True))
@@ -57,7 +61,7 @@ def _print(report: BenchReport) -> None:
     speed = _table("Texts/s (times float32)", [*report.tokens, "query p50", "p99"])
     vectors = _table("Vectors and memory", ["mean cosine to float32", "worst", "peak memory"])
     for name, figures in report.figures.items():
-        rates = [f"{rate:.0f} ({figures.times_exact[kind]:.2f})" for kind, rate in figures.texts_per_second.items()]
+        rates = [f"{rate:.0f} ({figures.speedup[kind]:.2f})" for kind, rate in figures.texts_per_second.items()]
         speed.add_row(name, *rates, f"{figures.query_ms:.1f} ms", f"{figures.query_p99_ms:.1f} ms")
         memory = f"{figures.peak_memory / _MEGABYTE:.0f} MB" if figures.peak_memory else "not known"
         vectors.add_row(name, f"{figures.mean_cosine:.5f}", f"{figures.worst_cosine:.5f}", memory)

@@ -20,6 +20,7 @@ from minilm_retrieval.errors import MiniLMError
 from minilm_retrieval.processor import processor_instructions, processor_name
 
 _RUNTIME = ("openvino", "tokenizers", "safetensors", "numpy", "huggingface-hub", "semantic-text-splitter")
+_INT8 = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
 _EXTRAS = {"chroma": "chromadb", "langchain": "langchain-core", "llama-index": "llama-index-core", "torch": "torch"}
 
 
@@ -71,9 +72,11 @@ def _model_facts(model: str | None, budget: ThreadBudget) -> dict[str, Any]:
 
 
 def _precisions() -> str:
-    if has_bfloat16():
-        return "float32, bfloat16 and int8"
-    return "float32 and int8; this processor has no instructions for bfloat16"
+    lacking = [] if has_bfloat16() else ["bfloat16"]
+    if not _INT8.intersection(processor_instructions()):
+        lacking.append("int8, which is then no faster")
+    offered = "float32, bfloat16 and int8" if has_bfloat16() else "float32 and int8"
+    return offered + (f"; this processor has no instructions for {' and '.join(lacking)}" if lacking else "")
 
 
 def version_of(package: str) -> str | None:

@@ -35,9 +35,9 @@ def embed(
             raise InvalidOptionError(f"--output must end in .npy, got {output!r}.")
         embedder = options.make_embedder(model, threads, precision)
         kept: list[FloatArray] = []
-        total = len(texts) if texts else _count(input_file)
         # Vectors that are printed at a terminal are progress enough.
         watched = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+        total = len(texts) if texts else _count(input_file) if watched else None
         with progress_bar("Embedding", total, watched) as advance:
             for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
                 if output:

@@ -21,7 +21,7 @@ class EngineKey:
         model: A directory or hub id, ``None`` for all-MiniLM-L6-v2.
         backend: ``"openvino"`` or ``"torch"``.
         device: A torch device; ``"cpu"`` for OpenVINO.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         threads: Threads to run; ``None`` leaves torch's own number.
         normalize: Whether vectors get unit length.
     """

@@ -41,8 +41,8 @@ class OpenVINOEngine:
 
     Args:
         model: The loaded model.
-        precision: Of the matrix products, ``"float32"``, ``"bfloat16"`` or ``"int8"``; normalising and pooling stay in
-            float32.
+        precision: Of the matrix products, ``"float32"``, ``"bfloat16"`` or ``"int8"``. Normalising and pooling stay in
+            float32; attention in int8 is in bfloat16 where the processor has it.
         threads: How many threads to use.
         normalize: Whether vectors get unit length.
 
@@ -81,16 +81,22 @@ class OpenVINOEngine:
             return self._requests[streams]
 
     def _checked(self, streams: int) -> _Requests:
-        """Compile the model, or in its place the one in float32 if that of another precision computes wrongly."""
-        requests = self._compile(self._precision, streams)
+        """Compile the model, or in its place the one in float32 if that of another precision fails or is wrong."""
         runtime = f"OpenVINO {ov.__version__}, {'several streams' if streams > 1 else 'one stream'}"
         check = SelfCheck(self._model, self._precision, runtime)
-        if check.passes(requests.run, lambda: self._compile("float32", streams).run):
-            return requests
+        try:
+            requests = self._compile(self._precision, streams)
+            if check.passes(requests.run, lambda: self._compile("float32", streams).run):
+                return requests
+        except EngineError:
+            if self._precision == "float32":
+                raise
         if self._precision == "float32":
-            raise EngineError(f"{check.failure()}, or use backend='torch'.")
-        warnings.warn(f"{check.failure()}. Going on in float32.", PrecisionWarning, stacklevel=2)
+            raise EngineError(f"{check.failure()} Use backend='torch'.")
+        warnings.warn(f"{check.failure()} Going on in float32.", PrecisionWarning, stacklevel=2)
         self._precision = "float32"
+        # The other form, had it passed, would give vectors of another precision than this one.
+        self._requests.clear()
         return self._checked(streams)
 
     def _compile(self, precision: str, streams: int) -> _Requests:
@@ -100,7 +106,7 @@ class OpenVINOEngine:
             "INFERENCE_NUM_THREADS": str(self._plan.latency_threads if streams == 1 else self._threads),
         }
         if precision == "int8":
-            # One scale for the activations of a token in one layer's input.
+            # So many activations of a token share a scale: all of most layers' inputs, a quarter of the widest one's.
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(self._model.config.hidden_size)
         try:
             graph = self._builder(precision, fuse_projections=streams == 1).build(self._normalize)

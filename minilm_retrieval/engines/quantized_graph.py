@@ -22,7 +22,7 @@ from minilm_retrieval.model_config import ModelConfig
 from minilm_retrieval.tokenizer import IntArray
 
 _LARGEST = 127
-_SAMPLE = (16, 16)
+_SAMPLE_ROWS, _SAMPLE_LENGTH = 16, 16
 
 Peaks = dict[str, FloatArray]
 
@@ -132,7 +132,8 @@ def _site(name: str) -> str:
 
 def _random_tokens(model: Model) -> IntArray:
     """Random words of the vocabulary, between the model's special tokens; the same ones every time."""
-    input_ids: IntArray = np.random.default_rng(0).integers(0, model.config.vocab_size, _SAMPLE).astype(np.int32)
+    shape = (_SAMPLE_ROWS, min(_SAMPLE_LENGTH, model.config.max_positions))
+    input_ids: IntArray = np.random.default_rng(0).integers(0, model.config.vocab_size, shape).astype(np.int32)
     frame = model.tokenizer.tokenize("", 2).ids
     input_ids[:, 0], input_ids[:, -1] = frame[0], frame[-1]
     return input_ids

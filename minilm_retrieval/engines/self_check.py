@@ -8,10 +8,10 @@ own float32.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from minilm_retrieval import __version__
 from minilm_retrieval.batching import Batch, make_batches
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import STANDARD_CONFIG, Model
 from minilm_retrieval.processor import processor_instructions, processor_name
 from minilm_retrieval.similarity import cosine_similarity
@@ -35,7 +37,9 @@ TEXTS = (
 MAX_TOKENS = 64
 GOLDEN = Path(__file__).with_name("golden.npy")
 
-# The least cosine that each precision promises for ordinary texts, and a little less for these odd ones.
+# oneDNN's own setting that makes a processor do without some of its instructions.
+_LIMIT = "ONEDNN_MAX_CPU_ISA"
+# Far below what each precision reaches, and far above what a wrong computation gives.
 LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.9995, "int8": 0.98}
 
 Run = Callable[[Iterable[Batch]], Iterator[FloatArray]]
@@ -68,16 +72,26 @@ class SelfCheck:
         if known is not None:
             return known
         expected = np.load(GOLDEN) if self._pinned else self.vectors(float32())
-        passed = worst_cosine(self.vectors(run), expected) >= LEAST_COSINE[self.precision]
+        passed = self._worst_cosine(run, expected) >= LEAST_COSINE[self.precision]
         _remember(self._key, passed)
         return passed
 
     def failure(self) -> str:
         """Say what failed, and how to have it tried again."""
+        file = verdicts_file()
+        again = f" To check again, delete {file}." if file else ""
         return (
-            f"{self.runtime} in {self.precision} gives vectors on this processor ({processor_name()}) that differ from "
-            f"those of {self.model.files.name} by more than rounding. To check again, delete {verdicts_file()}"
+            f"{self.runtime} in {self.precision} fails, or gives vectors on this processor ({processor_name()}) that "
+            f"differ from those of {self.model.files.name} by more than rounding.{again}"
         )
+
+    def _worst_cosine(self, run: Run, expected: FloatArray) -> float:
+        try:
+            return worst_cosine(self.vectors(run), expected)
+        except EngineError:
+            if self.precision == "float32":
+                raise
+            return -1.0
 
     def vectors(self, run: Run) -> FloatArray:
         """Embed the texts with the engine; shape ``(texts, dimension)``."""
@@ -98,9 +112,19 @@ class SelfCheck:
 
     @property
     def _key(self) -> str:
-        processor = (platform.machine(), processor_name(), *processor_instructions())
-        model = self.model.fingerprint(MAX_TOKENS, normalize=True)
-        return "; ".join((self.runtime, self.precision, " ".join(processor), model))
+        """Everything that the answer depends on: another release or another setting is checked anew."""
+        processor = (platform.machine(), processor_name(), *processor_instructions(), os.environ.get(_LIMIT, ""))
+        asked = hashlib.sha256(GOLDEN.read_bytes() + repr((TEXTS, LEAST_COSINE[self.precision])).encode())
+        return "; ".join(
+            (
+                f"minilm-retrieval {__version__}",
+                self.runtime,
+                self.precision,
+                " ".join(processor).strip(),
+                self.model.fingerprint(MAX_TOKENS, normalize=True),
+                asked.hexdigest()[:16],
+            )
+        )
 
 
 def worst_cosine(vectors: FloatArray, expected: FloatArray) -> float:
@@ -110,26 +134,34 @@ def worst_cosine(vectors: FloatArray, expected: FloatArray) -> float:
     return min(float(cosine_similarity(one, other[None])[0]) for one, other in zip(vectors, expected, strict=True))
 
 
-def verdicts_file() -> Path:
-    """Return where the answers are remembered."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def verdicts_file() -> Path | None:
+    """Return where the answers are remembered, ``None`` for a user without a home."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(cache) / "minilm-retrieval" / "self-check.json"
 
 
 def _remembered() -> dict[str, bool]:
+    file = verdicts_file()
     # Whatever is wrong with the file, checking again costs little.
-    with suppress(OSError, ValueError, RuntimeError):
-        found = json.loads(verdicts_file().read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):
+        found = json.loads(file.read_text(encoding="utf-8")) if file else None
         if isinstance(found, dict):
             return {key: verdict for key, verdict in found.items() if isinstance(verdict, bool)}
     return {}
 
 
 def _remember(key: str, passed: bool) -> None:
-    with suppress(OSError, RuntimeError):
-        file = verdicts_file()
+    file = verdicts_file()
+    if file is None:
+        return
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        verdicts = {**_remembered(), key: passed}
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", delete=False) as written:
-            json.dump(verdicts, written, indent=1)
-        Path(written.name).replace(file)
+        written = file.with_name(f"{file.name}.{os.getpid()}")
+        try:
+            written.write_text(json.dumps({**_remembered(), key: passed}, indent=1), encoding="utf-8")
+            written.replace(file)
+        finally:
+            written.unlink(missing_ok=True)

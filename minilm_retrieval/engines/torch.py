@@ -80,8 +80,8 @@ class TorchEngine:
         if check.passes(self.embed, lambda: TorchEngine(model, str(self._device), "float32", None, True).embed):
             return
         if precision == "float32":
-            raise EngineError(f"{check.failure()}, or use backend='openvino', which runs on the processor.")
-        warnings.warn(f"{check.failure()}. Going on in float32.", PrecisionWarning, stacklevel=2)
+            raise EngineError(f"{check.failure()} Use backend='openvino', which runs on the processor.")
+        warnings.warn(f"{check.failure()} Going on in float32.", PrecisionWarning, stacklevel=2)
         self._load(model, "float32")
 
     def _on_device(self, array: IntArray) -> Any:

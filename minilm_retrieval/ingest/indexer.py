@@ -136,7 +136,8 @@ class _Indexer:
             stale = sorted(stored - set(passages))
             self.count(bool(stored), bool(new or stale))
             if not new:
-                self.changes.submit(partial(self.delete, stale))
+                if stale:
+                    self.changes.submit(partial(self.delete, stale))
                 continue
             pending = _Pending(len(new), stale)
             for passage in new:

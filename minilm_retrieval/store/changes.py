@@ -11,19 +11,29 @@ from types import TracebackType
 class Changes:
     """Changes to a store, made one after the other in a thread of their own while the caller goes on.
 
-    At most one waits while another is made, so memory stays bounded. Leaving the context waits for all of them; the
-    first error is raised from the next call, or on leaving.
+    At most one waits while another is made, so memory stays bounded. Leaving the context waits for all of them. After
+    an error no further change is made; it is raised from the next call, or on leaving.
     """
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-store")
         self._running: deque[Future[None]] = deque()
+        self._failed = False
 
     def submit(self, change: Callable[[], None]) -> None:
         """Have a change made."""
-        while len(self._running) > 1:
+        while self._running and (len(self._running) > 1 or self._running[0].done()):
             self._running.popleft().result()
-        self._running.append(self._executor.submit(change))
+        self._running.append(self._executor.submit(self._make, change))
+
+    def _make(self, change: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            change()
+        except BaseException:
+            self._failed = True
+            raise
 
     def __enter__(self) -> Changes:
         return self

@@ -15,6 +15,7 @@ from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import StoredFunction, records, space_of, stored_function
 from minilm_retrieval.store.stored_text import embedded_text
+from minilm_retrieval.truncation import caller_depth
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -85,10 +86,10 @@ def _note_precision(name: str, function: StoredFunction, embedder: MiniLMEmbedde
     stored = function.config.get("precision", embedder.precision)
     if function.fingerprint is not None and stored != embedder.precision:
         warnings.warn(
-            f"The collection {name!r} was embedded in {stored}, and queries will be in {embedder.precision}. That "
-            "works: it is the same model, and scores differ by the rounding of the coarser of the two.",
+            f"The collection {name!r} was embedded in {stored}, and this embedder computes in {embedder.precision}. "
+            "That works: it is the same model, and scores differ by the rounding of the coarser of the two.",
             PrecisionWarning,
-            stacklevel=4,
+            stacklevel=caller_depth(),
         )
 
 
@@ -143,7 +144,7 @@ def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sa
             "truncation, or texts embedded with a prefix. Rankings will be close, not equal; index the documents "
             "again to be exact.",
             DifferingVectorsWarning,
-            stacklevel=4,
+            stacklevel=caller_depth(),
         )
 
 
