@@ -1,7 +1,8 @@
-"""Does speed stay and memory stop growing, whatever the work? Three measurements.
+"""Does speed stay and memory stop growing, whatever the work? Four measurements.
 
     python benchmarks/limits.py memory         # random lengths and sizes, call after call
     python benchmarks/limits.py proportion     # 1,000, 10,000 and 100,000 short texts
+    python benchmarks/limits.py cosines        # each precision against float32, over 5,000 pieces of text
     python benchmarks/limits.py one-processor  # one of several processors allowed, by affinity
 
 `--precision` chooses one (float32), `--calls N` how many calls the first one makes (5,000). The last one starts
@@ -22,7 +23,10 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
 
+import numpy as np
+
 from minilm_retrieval import MiniLMEmbedder
+from minilm_retrieval.options import PRECISIONS
 
 _STATUS = Path("/proc/self/status")
 _WORDS = " ".join(topics[name] for name in sorted(topics)).split()
@@ -30,12 +34,14 @@ _MOST_WORDS = 250
 _MOST_TEXTS = 8
 _SHORT_WORDS = 10
 _ROUNDS = 5
+_PIECES = 5000
+_LONGEST_PIECE = 1000
 
 
 def main() -> None:
     """Run the measurement that the command line asks for."""
     parser = argparse.ArgumentParser(description="Measure memory over time, proportion, and one processor of several.")
-    parser.add_argument("what", choices=("memory", "proportion", "one-processor", "rate"))
+    parser.add_argument("what", choices=("memory", "proportion", "cosines", "one-processor", "rate"))
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--calls", type=int, default=5000)
     options = parser.parse_args()
@@ -44,6 +50,8 @@ def main() -> None:
         memory(embedder, options.calls)
     elif options.what == "proportion":
         proportion(embedder)
+    elif options.what == "cosines":
+        cosines(embedder)
     elif options.what == "one-processor":
         one_processor(options.precision)
     else:
@@ -74,6 +82,21 @@ def proportion(embedder: MiniLMEmbedder) -> None:
         rate = median(_rate(embedder, count) for _ in range(rounds))
         resident = _resident("VmRSS")
         print(f"{count} texts, median of {rounds}: {rate:.0f} texts/s; {resident:.0f} MB resident", flush=True)
+
+
+def cosines(exact: MiniLMEmbedder) -> None:
+    """Compare each precision's vectors with float32's, over pieces of 1 to 1,000 words, short ones more often."""
+    chance = random.Random(0)
+    texts = []
+    for _ in range(_PIECES):
+        length = round(_LONGEST_PIECE ** (chance.random() ** 2))
+        start = chance.randrange(len(_WORDS) - length)
+        texts.append(" ".join(_WORDS[start : start + length]))
+    expected = exact.encode(texts).astype(np.float64)
+    for precision in PRECISIONS[1:]:
+        vectors = MiniLMEmbedder(precision=precision, on_truncate="ignore").encode(texts).astype(np.float64)
+        found = (vectors * expected).sum(axis=1)
+        print(f"{precision}: mean cosine {found.mean():.6f}, worst {found.min():.6f}, over {len(texts)} texts")
 
 
 def one_processor(precision: str) -> None:
