@@ -1,6 +1,6 @@
 """Compare this library with the other ways to embed with all-MiniLM-L6-v2, in one run on one machine.
 
-    python benchmarks/compare.py             # some eight minutes on two processors
+    python benchmarks/compare.py             # some fifteen minutes on two processors
     python benchmarks/compare.py --quick     # two to three minutes, for a look
     python benchmarks/compare.py --write     # also rewrite the tables in benchmarks/README.md
 
