@@ -66,6 +66,7 @@ def _own(precision: str, threads: int, model: str) -> Contender:
     # A precision that falls back to float32 has no figures of its own.
     warnings.simplefilter("error", PrecisionWarning)
     embedder = MiniLMEmbedder(model, precision=precision, threads=threads, on_truncate="ignore")
+    embedder.warmup()
     return Contender(embedder.encode, embedder.encode)
 
 
