@@ -6,9 +6,10 @@ import os
 import platform
 from datetime import datetime, timezone
 from importlib import metadata
-from pathlib import Path
 
 from processors import Processors
+
+from minilm_retrieval.processor import processor_instructions, processor_name
 
 _PACKAGES = (
     "minilm-retrieval",
@@ -24,20 +25,6 @@ _PACKAGES = (
     "tokenizers",
     "numpy",
 )
-_CPU_INFO = Path("/proc/cpuinfo")
-_CPU_FLAGS = (
-    "avx2",
-    "avx_vnni",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "asimddp",
-    "sve",
-)
 
 
 def describe(threads: int, processors: Processors) -> dict[str, str]:
@@ -47,26 +34,13 @@ def describe(threads: int, processors: Processors) -> dict[str, str]:
     others = processors.others_share()
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": _cpu_field("model name") or platform.processor() or platform.machine(),
-        "instruction sets": " ".join(_cpu_flags()) or "unknown",
+        "processor": processor_name(),
+        "instruction sets": " ".join(processor_instructions()) or "unknown",
         "threads": f"{threads} for every peer; {pinned} of {os.cpu_count()}",
         "taken by other programs": "unknown" if others is None else f"{others:.1%} of the processors' time",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{package} {_version(package)}" for package in _PACKAGES),
     }
-
-
-def _cpu_flags() -> list[str]:
-    present = set((_cpu_field("flags") or _cpu_field("Features")).split())
-    return [flag for flag in _CPU_FLAGS if flag in present]
-
-
-def _cpu_field(name: str) -> str:
-    try:
-        lines = _CPU_INFO.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")
 
 
 def _version(package: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from export_onnx import chroma_download_path, fastembed_model_path
 
+from minilm_retrieval.bench.contenders import limit_onnxruntime
+
 
 class Peer(ABC):
     """An embedder.
@@ -203,7 +205,7 @@ class ChromaDefault(Peer):
     function: ClassVar[str] = "DefaultEmbeddingFunction"
 
     def __init__(self, threads: int, model: Path, onnx: Path) -> None:
-        _limit_onnxruntime(threads)
+        limit_onnxruntime(threads)
         from chromadb.utils import embedding_functions
 
         embedding_functions.ONNXMiniLM_L6_V2.DOWNLOAD_PATH = chroma_download_path(onnx)
@@ -267,18 +269,3 @@ def _limit_torch(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def _limit_onnxruntime(threads: int) -> None:
-    """Make onnxruntime's default the thread budget.
-
-    Left alone it starts a thread on every core of the machine and pins it there, whatever the process may use.
-    """
-    import onnxruntime
-
-    class SessionOptions(onnxruntime.SessionOptions):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.intra_op_num_threads = threads
-
-    onnxruntime.SessionOptions = SessionOptions

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+from minilm_retrieval.cpu import listed_numbers
 
 _PROCESSOR_TIMES = Path("/proc/stat")
 _CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
@@ -92,14 +93,7 @@ def _place_in_core(processor: int) -> int:
         siblings = (_CPU_TOPOLOGY / f"cpu{processor}" / "topology" / "thread_siblings_list").read_text()
     except OSError:
         return 0
-    return list(_expanded(siblings.strip())).index(processor)
-
-
-def _expanded(ranges: str) -> Iterator[int]:
-    """Read the kernel's list format, such as ``0,4`` or ``0-1``."""
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        yield from range(int(first), int(last or first) + 1)
+    return listed_numbers(siblings).index(processor)
 
 
 def _own_seconds() -> float:

@@ -18,7 +18,7 @@ from minilm_retrieval.tokenizer import IntArray
 # Fewer tokens than this are computed less efficiently, more than the whole budget never is.
 _MIN_BUDGET = 128
 _BATCH_SIZES = sorted({1} | {base << shift for base in (2, 3) for shift in range(14)})
-# Eight to a doubling: finer ones make no batch of sorted texts measurably faster, and each costs up to a megabyte.
+# Eight to a doubling: finer ones make no batch of sorted texts measurably faster, and each costs memory.
 _LENGTHS = list(chain(range(2, 16), *(range(8 * step, 16 * step, step) for step in (2, 4, 8, 16, 32)), (512,)))
 
 

@@ -182,18 +182,18 @@ def _memory_nodes(processors: frozenset[int], nodes: Path = _NODES) -> int:
     count = 0
     for node in nodes.glob("node[0-9]*"):
         try:
-            count += not processors.isdisjoint(_numbers((node / "cpulist").read_text()))
+            count += not processors.isdisjoint(listed_numbers((node / "cpulist").read_text()))
         except (OSError, ValueError):
             return 1
     return max(1, count)
 
 
-def _numbers(listed: str) -> set[int]:
+def listed_numbers(listed: str) -> list[int]:
     """Read the kernel's list format, such as ``0-3,8``."""
-    numbers: set[int] = set()
+    numbers: list[int] = []
     for part in filter(None, listed.strip().split(",")):
         first, _, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
+        numbers.extend(range(int(first), int(last or first) + 1))
     return numbers
 
 

@@ -80,19 +80,26 @@ def _sentence_transformers(threads: int, model: str) -> Contender:
 
 
 def _chroma(threads: int) -> Contender:
-    import onnxruntime
+    limit_onnxruntime(threads)
     from chromadb.utils.embedding_functions import DefaultEmbeddingFunction
 
-    class SessionOptions(onnxruntime.SessionOptions):  # type: ignore[misc]
-        """With the thread budget, for which Chroma's function has no option."""
+    function: Any = DefaultEmbeddingFunction()
+    return Contender(function, lambda query: function([query]))
 
+
+def limit_onnxruntime(threads: int) -> None:
+    """Make onnxruntime's default the thread budget.
+
+    Left alone it starts a thread on every core of the machine and pins it there, whatever the process may use.
+    """
+    import onnxruntime
+
+    class SessionOptions(onnxruntime.SessionOptions):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.intra_op_num_threads = threads
 
     onnxruntime.SessionOptions = SessionOptions
-    function: Any = DefaultEmbeddingFunction()
-    return Contender(function, lambda query: function([query]))
 
 
 def _missing(module: str) -> str | None:
