@@ -79,6 +79,10 @@ class StoreError(MiniLMError, OSError):
     """The store cannot be opened or reached."""
 
 
+class StoreLockedError(StoreError):
+    """Another process of this library is writing to the same local directory; the message says which."""
+
+
 class InvalidFilterError(MiniLMError, ValueError):
     """The store refused a ``where`` or ``where_document`` filter."""
 

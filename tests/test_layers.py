@@ -27,7 +27,8 @@ FLOORS = {
     "embedder": 4,
     "lists": 4,
     "store": 5,
-    "ingest": 5,
+    "ingest": 6,
+    "maintenance": 6,
     "bench": 6,
     "cli": 7,
     "__main__": 8,
@@ -39,7 +40,9 @@ FENCED = {
     "torch": {"engines", "bench"},
     "sentence_transformers": {"engines", "bench"},
     "tokenizers": {"tokenizer"},
-    "chromadb": {"store", "ingest", "bench"},
+    "chromadb": {"store", "ingest", "maintenance", "bench"},
+    "markitdown": {"ingest"},
+    "pyarrow": {"maintenance"},
     "typer": {"cli"},
 }
 
