@@ -35,6 +35,10 @@ class PrecisionWarning(UserWarning):
     """Vectors are computed in another precision than was asked for, or compared with those of another."""
 
 
+class SplittingWarning(UserWarning):
+    """Documents are split in another way than those that the collection holds."""
+
+
 class ModelNotFoundError(MiniLMError, FileNotFoundError):
     """The model's files are nowhere on this machine and could not be downloaded."""
 

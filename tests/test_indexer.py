@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from stores import TOPICS, fill, local_client, random_vectors
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 from minilm_retrieval.errors import CollectionMismatchError
-from minilm_retrieval.ingest import Failure
+from minilm_retrieval.ingest import Failure, IndexingInterrupted
 
 LONG = " ".join(f"{text} Part {number}." for number in range(12) for text in TOPICS)
 
@@ -90,8 +91,9 @@ def test_prune_removes_what_is_no_longer_given(collection: Any, embedder: MiniLM
     documents = [Document(name, f"text {name}") for name in ("a", "b", "folder/c", "d#1", "e")]
     index_documents(collection, documents, embedder)
     collection.add(ids=["foreign"], documents=["somebody else's"], metadatas=[{"source": "zzz"}])
-    given: list[Any] = [documents[0], Failure("folder", "gone"), Failure("d", "bad"), Document("e", "x", {"y": {}})]
-    report = index_documents(collection, given, embedder, prune=True)
+    bad = Document("e", "x", {"y": {"z": 1}})
+    given: list[Any] = [documents[0], Failure("folder", "gone"), Failure("d", "bad"), bad]
+    report = index_documents(collection, given, embedder, metadata_policy="error", prune=True)
     assert report.deleted == 1
     assert {metadata["source"] for _, metadata in stored(collection).values()} == {"a", "folder/c", "d#1", "e", "zzz"}
 
@@ -105,31 +107,36 @@ def test_records_of_other_tools_with_the_same_source_are_left_alone(collection: 
 
 def test_failures_do_not_stop_the_rest(collection: Any, embedder: MiniLMEmbedder) -> None:
     documents: list[Any] = [
-        Document("bad", "x", {"a": {}}),
+        Document("bad", "x", {"a": {"b": 1}}),
         Document("good", "text"),
         Failure("file", "broken"),
         Document("good", "again"),
     ]
-    report = index_documents(collection, documents, embedder)
+    report = index_documents(collection, documents, embedder, metadata_policy="error")
     assert [failure.source for failure in report.failed] == ["bad", "file", "good"]
     assert "given before" in report.failed[2].reason
     assert [text for text, _ in stored(collection).values()] == ["text"]
 
 
-def test_documents_are_read_as_they_are_indexed(collection: Any, embedder: MiniLMEmbedder) -> None:
-    """What was written before an interruption stays, and the next run adds only the rest."""
+def test_an_interruption_keeps_what_was_written_and_the_next_run_adds_the_rest(
+    collection: Any, embedder: MiniLMEmbedder
+) -> None:
+    documents = [Document(str(number), f"{LONG} {number}") for number in range(300)]
 
     def interrupted() -> Iterator[Document]:
-        for number in range(120):
-            yield Document(str(number), f"{LONG} {number}")
+        yield from documents
+        while not collection.count():
+            time.sleep(0.01)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        index_documents(collection, interrupted(), embedder)
+    with pytest.raises(IndexingInterrupted) as caught:
+        index_documents(collection, interrupted(), embedder, prune=True)
     written = collection.count()
-    assert written > 0
-    report = index_documents(collection, [Document(str(number), f"{LONG} {number}") for number in range(120)], embedder)
-    assert report.passages_written == collection.count() - written
+    assert caught.value.report.interrupted
+    assert caught.value.report.passages_written == written > 0
+    report = index_documents(collection, documents, embedder)
+    assert (report.added + report.updated + report.unchanged, report.interrupted) == (300, False)
+    assert report.passages_written == collection.count() - written > 0
 
 
 def test_batches_respect_the_limit_of_the_store(collection: Any, embedder: MiniLMEmbedder, monkeypatch: Any) -> None:

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.ingest import IndexReport, index_documents, load_documents
+from minilm_retrieval.ingest import IndexingInterrupted, IndexReport, index_documents, load_documents
 from minilm_retrieval.store import open_collection
+
+_INTERRUPTED = 130
 
 
 def index(
-    paths: Annotated[list[str], typer.Argument(help="Files and folders: .txt .md .markdown .rst .jsonl .csv")],
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, and quoted patterns such as 'docs/**/*.md'.")],
     collection: options.CollectionName = "docs",
     path: options.ChromaPath = None,
     host: options.Host = None,
     port: options.Port = None,
     ssl: options.Ssl = False,
     header: options.Headers = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the files in folders, read only those that match, such as '*.py'; may be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out the files in folders that match; may be repeated.")
+    ] = None,
+    gitignore: Annotated[bool, typer.Option(help="Leave out what .gitignore files name.")] = True,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the text files. Default: found out for each file.")
+    ] = None,
     text_field: Annotated[str, typer.Option(help="Field that holds the text in JSONL and CSV files.")] = "text",
+    metadata: Annotated[
+        str, typer.Option(help="What to do with fields that Chroma does not store: convert, drop or error.")
+    ] = "convert",
     passage_tokens: Annotated[
         int | None, typer.Option(help="Most tokens of a passage. Default: all that the model reads.")
     ] = None,
+    passage_overlap: Annotated[int, typer.Option(help="Most tokens that a passage repeats of the one before.")] = 0,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove documents that are gone from these paths.")] = False,
     model: options.Model = None,
     threads: options.Threads = None,
     precision: options.Precision = options.DEFAULT_PRECISION,
@@ -32,36 +56,79 @@ def index(
 ) -> None:
     """Split files into passages, embed them and store them in a Chroma collection.
 
-    Run it again to take up changes: what is stored already is not embedded again. The exit code is 1 if a file could
-    not be indexed; the others are indexed all the same.
+    Run it again to take up changes: what is stored already is not embedded again, and a run that was stopped is
+    completed. The exit code is 1 if a file could not be indexed; the others are indexed all the same.
     """
-    with options.user_errors():
+    with options.user_errors(), _stopped_gently():
+        documents = load_documents(
+            paths, text_field, include=include or (), exclude=exclude or (), gitignore=gitignore, encoding=encoding
+        )
         embedder = options.make_embedder(model, threads, precision)
         target = open_collection(
             collection, **options.place(path, host, port, ssl, header), create=True, embedder=embedder
         )
-        report = index_documents(
-            target,
-            load_documents(paths, text_field),
-            embedder,
-            passage_tokens=passage_tokens,
-            show_progress=not json and sys.stderr.isatty(),
-        )
+        try:
+            report = index_documents(
+                target,
+                documents,
+                embedder,
+                passage_tokens=passage_tokens,
+                passage_overlap=passage_overlap,
+                metadata_policy=metadata,
+                prune=prune,
+                prune_within=[str(Path(given).resolve()) for given in paths],
+                show_progress=not json and sys.stderr.isatty(),
+            )
+        except IndexingInterrupted as interruption:
+            report = interruption.report
         if json:
             options.print_json({**asdict(report), "collection": collection, "passages_stored": target.count()})
         else:
             _print_report(report, collection, target.count())
+    if report.interrupted:
+        options.fail("interrupted; run the same command again to go on", _INTERRUPTED)
     if report.failed:
         raise typer.Exit(options.FAILURE)
+
+
+@contextmanager
+def _stopped_gently() -> Iterator[None]:
+    """Take a request to terminate, as service managers send it, like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_report(report: IndexReport, collection: str, stored: int) -> None:
     for failure in report.failed:
         typer.echo(f"minilm: not indexed: {failure.source}: {failure.reason}", err=True)
-    failed = f", {len(report.failed)} failed" if report.failed else ""
-    typer.echo(f"Documents: {report.added} added, {report.updated} updated, {report.unchanged} unchanged{failed}.")
+    for reason, count in Counter(file.reason for file in report.skipped).most_common():
+        typer.echo(f"minilm: passed over {count} {'file' if count == 1 else 'files'}: {reason}", err=True)
+    for note, count in report.metadata_changes.items():
+        typer.echo(f"minilm: metadata of {count} {'document' if count == 1 else 'documents'}: {note}", err=True)
+    counts = [
+        f"{report.added} added",
+        f"{report.updated} updated",
+        f"{report.unchanged} unchanged",
+        *(
+            f"{number} {what}"
+            for number, what in ((report.deleted, "deleted"), (report.empty, "empty"), (len(report.failed), "failed"))
+            if number
+        ),
+    ]
+    typer.echo(f"Documents: {', '.join(counts)}.")
     rate = f" ({report.passages_written / report.seconds:.0f} passages/s)" if report.passages_written else ""
+    reused = f", {report.passages_reused} of them with a stored vector" if report.passages_reused else ""
     typer.echo(
-        f"Passages: {report.passages_written} written, {report.passages_deleted} removed "
+        f"Passages: {report.passages_written} written{reused}, {report.passages_deleted} removed "
         f"in {report.seconds:.1f} s{rate}; {collection!r} now holds {stored}."
     )
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.stage_seconds.items() if seconds >= 0.05)
+    if stages:
+        typer.echo(f"Time, partly side by side: {stages}.")

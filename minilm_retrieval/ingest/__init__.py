@@ -1,14 +1,19 @@
 """Documents in: loading, splitting, indexing."""
 
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
-from minilm_retrieval.ingest.indexer import IndexReport, index_documents
+from minilm_retrieval.ingest.indexer import index_documents
 from minilm_retrieval.ingest.loading import load_documents
+from minilm_retrieval.ingest.metadata import METADATA_POLICIES, MetadataPolicy
 from minilm_retrieval.ingest.passages import Passage, PassageSplitter
+from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
 
 __all__ = [
+    "METADATA_POLICIES",
     "Document",
     "Failure",
     "IndexReport",
+    "IndexingInterrupted",
+    "MetadataPolicy",
     "Passage",
     "PassageSplitter",
     "Skipped",

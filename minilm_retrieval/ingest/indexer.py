@@ -1,76 +1,77 @@
-"""Documents into a collection: split, embed what is new, write, and drop what a document no longer says."""
+"""Documents into a collection: find what is new, split it, embed it, write it, and drop what a document no longer says.
+
+Three threads hand on to each other in bounded memory. The caller's reads documents, compares them with what is stored
+and splits those that changed; another embeds; a third writes. A run may end at any moment: a document's old passages
+are removed only after all of its new ones are written, and the next run sees from the ids what is missing or left over.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError
-from minilm_retrieval.ingest.documents import Document, Failure
-from minilm_retrieval.ingest.passages import ID_PREFIX, Passage, PassageSplitter
+from minilm_retrieval.errors import DocumentError, StoreError
+from minilm_retrieval.ingest.documents import Document, Failure, Skipped
+from minilm_retrieval.ingest.handover import Handover
+from minilm_retrieval.ingest.passages import CheckedDocument, Passage, PassageSplitter
+from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
+from minilm_retrieval.ingest.settings import note_settings
+from minilm_retrieval.ingest.stored import is_whole, sources_other_than, stored_passages, stored_vectors
+from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
 from minilm_retrieval.progress import progress_bar
-from minilm_retrieval.store.changes import Changes
-from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.compatibility import check_collection
+from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
-_READ_BATCH = 1000
-
-
-@dataclass
-class IndexReport:
-    """What indexing did.
-
-    Attributes:
-        added: Documents that were not in the collection.
-        updated: Documents of which something had changed.
-        unchanged: Documents of which nothing had changed; nothing was embedded for them.
-        deleted: Documents removed because they were no longer given (``prune=True``).
-        failed: Sources that were not indexed, with the reason.
-        passages_written: Passages embedded and stored.
-        passages_deleted: Passages removed.
-        seconds: Wall time.
-    """
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    failed: list[Failure] = field(default_factory=list)
-    passages_written: int = 0
-    passages_deleted: int = 0
-    seconds: float = 0.0
+# One question to the store about so many documents costs hardly more than one about a single document.
+_LOT_DOCUMENTS = 200
+_LOT_CHARACTERS = 2_000_000
+_WAITING_PASSAGES = 2000
+_WRITE_BATCH = 1000
+_END = object()
 
 
 def index_documents(
     collection: Collection,
-    documents: Iterable[Document | Failure],
+    documents: Iterable[Document | Failure | Skipped],
     embedder: MiniLMEmbedder | None = None,
     *,
     passage_tokens: int | None = None,
+    passage_overlap: int = 0,
+    metadata_policy: str = "convert",
     prune: bool = False,
+    prune_within: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> IndexReport:
     """Split, embed and store documents, in bounded memory.
 
-    A document is known by its id. Passages that the collection holds already are not embedded again; new ones are
-    written before old ones are removed, so a document is never missing in between.
+    A document is known by its id. What the collection holds already is neither split nor embedded again; new passages
+    are written before old ones are removed, so a document is never missing in between. A run that ends early, however
+    it ends, leaves a collection that the next run completes. In a local directory one process writes at a time; on a
+    server several may, on different documents. Two that index the same document at the same time may leave both
+    versions of it, until it is indexed again.
 
     Args:
         collection: Where to, see :func:`minilm_retrieval.open_collection`.
-        documents: Any iterable, read as it is indexed. A :class:`Failure` among them goes to the report, and what the
-            collection holds of its source is kept.
+        documents: Any iterable, read as it is indexed. A :class:`Failure` or :class:`Skipped` among them goes to the
+            report, and what the collection holds of its source is kept.
         embedder: ``None`` for all-MiniLM-L6-v2 with its defaults.
         passage_tokens: Most tokens of a passage; ``None`` for all that the model reads.
-        prune: Remove documents, indexed by this library, that are not among those given.
+        passage_overlap: Most tokens that a passage repeats of the one before.
+        metadata_policy: What to do with metadata that Chroma does not store: ``"convert"``, ``"drop"`` or
+            ``"error"``, see :class:`minilm_retrieval.ingest.MetadataPolicy`.
+        prune: Remove documents, indexed by this library, that are not among those given. Nothing is removed where no
+            document was given at all.
+        prune_within: Prune only in these folders or files; ``None`` for the whole collection.
         show_progress: Show a progress bar on standard error.
 
     Returns:
@@ -78,131 +79,193 @@ def index_documents(
 
     Raises:
         CollectionMismatchError: The collection was embedded by another model.
-        StoreError: The store failed; what was written before stays, and the next run continues from there.
+        InvalidOptionError: An option is out of range.
+        StoreLockedError: Another process is writing to the same local directory.
+        StoreError: The store failed; what was written before stays, and the next run goes on from there.
+        IndexingInterrupted: Ctrl-C, a :class:`KeyboardInterrupt`; what was under way has been finished, and
+            ``error.report`` says what was done.
     """
-    return _Indexer(collection, embedder or MiniLMEmbedder(), passage_tokens).run(documents, prune, show_progress)
-
-
-@dataclass
-class _Pending:
-    """A document on its way: passages still to be written, and ids to remove when they are."""
-
-    remaining: int
-    stale: list[str]
-
-
-class _Indexer:
-    def __init__(self, collection: Collection, embedder: MiniLMEmbedder, passage_tokens: int | None) -> None:
+    embedder = embedder or MiniLMEmbedder()
+    splitter = PassageSplitter(embedder, passage_tokens, passage_overlap, metadata_policy)
+    with writer_lock(collection._client, f"indexing into the collection {collection.name!r}"):
         check_collection(collection, embedder)
+        note_settings(collection, splitter)
+        return _Run(collection, embedder, splitter).over(documents, prune, prune_within, show_progress)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A passage on its way to the writer, with the vector of a stored one of the same text if there is one."""
+
+    passage: Passage
+    replacement: Replacement
+    vector: FloatArray | None
+
+
+@dataclass(frozen=True)
+class _Emptied:
+    """Passages of a document that has no text any more."""
+
+    ids: list[str]
+
+
+class _Run:
+    def __init__(self, collection: Collection, embedder: MiniLMEmbedder, splitter: PassageSplitter) -> None:
         self.collection = collection
         self.embedder = embedder
-        self.splitter = PassageSplitter(embedder, passage_tokens)
+        self.splitter = splitter
         self.report = IndexReport()
-        self.sources: set[str] = set()
-        self.queue: deque[tuple[Passage, _Pending]] = deque()
-        self.batch_size = collection._client.get_max_batch_size()
-        self.changes = Changes()
+        self.given: set[bytes] = set()
+        self.handover: Handover[_Ready | _Emptied] = Handover(_WAITING_PASSAGES)
+        batch_size = min(_WRITE_BATCH, collection._client.get_max_batch_size())
+        self.writer = PassageWriter(collection, self.report, batch_size)
 
-    def run(self, documents: Iterable[Document | Failure], prune: bool, show_progress: bool) -> IndexReport:
+    def over(
+        self,
+        documents: Iterable[Document | Failure | Skipped],
+        prune: bool,
+        prune_within: Sequence[str] | None,
+        show_progress: bool,
+    ) -> IndexReport:
         started = time.perf_counter()
-        with progress_bar("Writing", None, show_progress, "passages") as advance, self.changes:
-            for _, vectors in self.embedder.encode_stream(self.new_passages(documents)):
-                for start in range(0, len(vectors), self.batch_size):
-                    rows = vectors[start : start + self.batch_size]
-                    entries = [self.queue.popleft() for _ in range(len(rows))]
-                    self.changes.submit(partial(self.write, entries, rows))
-                advance(len(vectors))
-        if prune:
-            self.prune()
+        try:
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-embed") as executor:
+                embedding = executor.submit(self.embed, show_progress)
+                try:
+                    self.read(documents)
+                    self.handover.finish()
+                    embedding.result()
+                except KeyboardInterrupt:
+                    self.report.interrupted = True
+                finally:
+                    self.handover.cancel()
+                embedding.result()
+            if prune and not self.report.interrupted:
+                with self.report.timed("pruning"):
+                    self.prune(prune_within)
+        except StoreError as error:
+            raise type(error)(
+                f"{error} {self.report.passages_written} passages of this run were written and stay; "
+                "run it again to go on from there."
+            ) from error
         self.report.seconds = time.perf_counter() - started
+        if self.report.interrupted:
+            raise IndexingInterrupted(self.report)
         return self.report
 
-    def new_passages(self, documents: Iterable[Document | Failure]) -> Iterator[str]:
-        """Yield the texts of passages that the collection lacks, and queue what belongs to them."""
-        for document in documents:
-            if isinstance(document, Failure):
-                self.report.failed.append(document)
-                continue
-            try:
-                passages = {passage.id: passage for passage in self.splitter.split(document)}
-                if document.id in self.sources:
-                    raise DocumentError("a document of the same id was given before in this run; ids must be unique")
-            except DocumentError as error:
-                self.report.failed.append(Failure(str(document.id), str(error)))
-                continue
-            self.sources.add(document.id)
-            stored = self.stored_ids(document.id)
-            new = [passage for id, passage in passages.items() if id not in stored]
-            stale = sorted(stored - set(passages))
-            self.count(bool(stored), bool(new or stale))
-            if not new:
-                if stale:
-                    self.changes.submit(partial(self.delete, stale))
-                continue
-            pending = _Pending(len(new), stale)
-            for passage in new:
-                self.queue.append((passage, pending))
-                yield passage.text
+    def read(self, documents: Iterable[Document | Failure | Skipped]) -> None:
+        """Hand over the passages that the collection lacks; in the caller's thread."""
+        for lot in self.lots(documents):
+            with self.report.timed("comparing"):
+                stored = stored_passages(self.collection, [checked.document.id for checked in lot])
+            for checked in lot:
+                for item in self.changes_of(checked, stored.get(checked.source, set())):
+                    if not self.handover.put(item):
+                        return
 
-    def stored_ids(self, source: str) -> set[str]:
-        """Return the ids of the passages that this library stored for a document."""
-        found: set[str] = set()
-        offset = 0
-        while True:
-            with store_errors("reading what is indexed already"):
-                ids = self.collection.get(where={"source": source}, limit=_READ_BATCH, offset=offset, include=[])["ids"]
-            found.update(id for id in ids if id.startswith(ID_PREFIX))
-            if len(ids) < _READ_BATCH:
-                return found
-            offset += _READ_BATCH
+    def lots(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[list[CheckedDocument]]:
+        """Read and check documents, and group them."""
+        lot: list[CheckedDocument] = []
+        characters = 0
+        iterator = iter(documents)
+        for number in itertools.count():
+            with self.report.timed("reading"):
+                document = next(iterator, _END)
+                checked = None if document is _END else self.checked(document, number)
+            if checked is not None:
+                lot.append(checked)
+                characters += len(checked.document.text)
+            if lot and (document is _END or len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS):
+                yield lot
+                lot, characters = [], 0
+            if document is _END:
+                return
 
-    def count(self, stored: bool, changed: bool) -> None:
-        if not stored:
-            self.report.added += 1
-        elif changed:
-            self.report.updated += 1
-        else:
-            self.report.unchanged += 1
-
-    def write(self, entries: list[tuple[Passage, _Pending]], vectors: FloatArray) -> None:
-        passages = [passage for passage, _ in entries]
-        metadatas: list[Any] = [passage.metadata for passage in passages]
-        with store_errors(f"writing {len(passages)} passages"):
-            self.collection.upsert(
-                ids=[passage.id for passage in passages],
-                embeddings=list(vectors),
-                documents=[passage.text for passage in passages],
-                metadatas=metadatas,
+    def checked(self, document: Any, number: int) -> CheckedDocument | None:
+        """Return a document that can be stored; note one that cannot."""
+        if isinstance(document, Failure):
+            self.report.failed.append(document)
+            return None
+        if isinstance(document, Skipped):
+            self.report.skipped.append(document)
+            return None
+        if not isinstance(document, Document):
+            raise DocumentError(
+                f"Expected documents to be Document, got {type(document).__name__} at position {number}."
             )
-        self.report.passages_written += len(passages)
-        for _, pending in entries:
-            pending.remaining -= 1
-            if pending.remaining == 0:
-                self.delete(pending.stale)
+        try:
+            checked = self.splitter.check(document)
+            digest = bytes.fromhex(checked.source)
+            if digest in self.given:
+                raise DocumentError("a document of the same id was given before in this run; ids must be unique")
+        except DocumentError as error:
+            self.report.failed.append(Failure(str(document.id), str(error)))
+            return None
+        self.given.add(digest)
+        for note in checked.notes:
+            self.report.metadata_changes[note] = self.report.metadata_changes.get(note, 0) + 1
+        return checked
 
-    def delete(self, ids: list[str]) -> None:
-        for start in range(0, len(ids), _READ_BATCH):
-            with store_errors("removing old passages"):
-                self.collection.delete(ids=ids[start : start + _READ_BATCH])
-        self.report.passages_deleted += len(ids)
+    def changes_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[_Ready | _Emptied]:
+        """Yield what has to be written or removed for a document, and count it."""
+        if is_whole(stored, checked.version):
+            self.report.unchanged += 1
+            return
+        with self.report.timed("splitting"):
+            passages = {passage.id: passage for passage in self.splitter.split(checked)}
+        new = [passage for id, passage in passages.items() if id not in stored]
+        stale = sorted(stored - set(passages))
+        if not passages and not stored:
+            self.report.empty += 1
+        elif not stored:
+            self.report.added += 1
+        else:
+            self.report.updated += 1
+        if not new and stale:
+            yield _Emptied(stale)
+        with self.report.timed("comparing"):
+            vectors = stored_vectors(self.collection, stale) if new and stale else {}
+        replacement = Replacement(len(new), stale)
+        for passage in new:
+            yield _Ready(passage, replacement, vectors.get(passage.text))
 
-    def prune(self) -> None:
-        """Remove the passages of documents that were not given; one that failed to load or to split is kept."""
-        failed = {failure.source for failure in self.report.failed}
-        inside_failed = tuple(f"{source}{separator}" for source in failed for separator in "#/")
-        vanished: dict[str, list[str]] = {}
-        offset = 0
-        while True:
-            with store_errors("reading what is indexed already"):
-                page = self.collection.get(limit=_READ_BATCH, offset=offset, include=["metadatas"])
-            for id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True):
-                source = str((metadata or {}).get("source", ""))
-                known = source in self.sources or source in failed or source.startswith(inside_failed)
-                if id.startswith(ID_PREFIX) and not known:
-                    vanished.setdefault(source, []).append(id)
-            if len(page["ids"]) < _READ_BATCH:
-                break
-            offset += _READ_BATCH
+    def embed(self, show_progress: bool) -> None:
+        """Embed what is handed over and pass it on to the writer; in a thread of its own."""
+        waiting: deque[_Ready] = deque()
+        started = time.perf_counter()
+        try:
+            with progress_bar("Indexing", None, show_progress, "passages") as advance, self.writer:
+                for _, vectors in self.embedder.encode_stream(self.texts(waiting)):
+                    for vector in vectors:
+                        ready = waiting.popleft()
+                        self.writer.put(ready.passage, vector, ready.replacement)
+                    self.writer.flush()
+                    advance(len(vectors))
+                ended = time.perf_counter()
+        except BaseException:
+            self.handover.cancel()
+            raise
+        self.report.stage_seconds["embedding"] = ended - started - self.handover.waited - self.writer.waited
+
+    def texts(self, waiting: deque[_Ready]) -> Iterator[str]:
+        """Yield the texts to embed; what needs no embedding goes to the writer at once."""
+        for item in self.handover:
+            if isinstance(item, _Emptied):
+                self.writer.remove(item.ids)
+            elif item.vector is not None:
+                self.report.passages_reused += 1
+                self.writer.put(item.passage, item.vector, item.replacement)
+            else:
+                waiting.append(item)
+                yield item.passage.text
+
+    def prune(self, within: Sequence[str] | None) -> None:
+        """Remove the passages of documents that were not given; one that failed or was skipped is kept."""
+        if not self.given:
+            self.report.failed.append(Failure("--prune", "no document was given, so nothing was removed"))
+            return
+        kept = [failure.source for failure in self.report.failed] + [file.source for file in self.report.skipped]
+        vanished = sources_other_than(self.collection, self.given, within, kept)
         for ids in vanished.values():
-            self.delete(ids)
+            delete_passages(self.collection, ids, self.report)
         self.report.deleted = len(vanished)

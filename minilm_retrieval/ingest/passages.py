@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from semantic_text_splitter import TextSplitter
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
 from minilm_retrieval.ingest.documents import Document
+from minilm_retrieval.ingest.metadata import MetadataPolicy
+from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, version_digest
 from minilm_retrieval.tokenizer import well_formed
 
-# The prefix tells passages written here from records that other tools keep in the same collection.
-ID_PREFIX = "minilm-"
-RESERVED = ("source", "start", "end")
-_SCALARS = (str, int, float, bool)
+_FEWEST_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -26,70 +24,114 @@ class Passage:
     """A piece of a document: ``document.text[start:end] == text``.
 
     Attributes:
-        id: Derived from the source, the place, the text and the metadata, so equal passages have equal ids.
+        id: Derived from the source, its content and the place, see :class:`PassageId`; equal passages have equal ids.
         text: At most the splitter's number of tokens.
         metadata: The document's, with ``source``, ``start`` and ``end`` (characters).
     """
 
     id: str
     text: str
-    metadata: dict[str, str | int | float | bool]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckedDocument:
+    """A document that can be stored, and what its passages' ids begin with.
+
+    Attributes:
+        document: With a text that UTF-8 can express.
+        metadata: What is stored of the document's.
+        notes: What is not stored as it came.
+        source: Digest of the document's id.
+        version: Digest of all that decides its passages.
+    """
+
+    document: Document
+    metadata: dict[str, Any]
+    notes: list[str]
+    source: str
+    version: str
 
 
 class PassageSplitter:
-    """Splits at paragraphs, sentences or words, whichever fits the model's length, counting with its own tokenizer.
+    """Splits at headings, paragraphs, sentences or words, whichever fits, counting with the model's own tokenizer.
 
     Args:
         embedder: Whose tokenizer counts.
         max_tokens: Most tokens of a passage, special tokens included; ``None`` for the embedder's maximum.
+        overlap: Most tokens that a passage repeats of the one before.
+        metadata_policy: See :class:`minilm_retrieval.ingest.MetadataPolicy`.
 
     Raises:
-        InvalidOptionError: ``max_tokens`` is more than the embedder reads, or too few to hold a word.
+        InvalidOptionError: ``max_tokens`` is more than the embedder reads or too few to hold a word, ``overlap`` is
+            more than half of it, or the policy is unknown.
     """
 
-    def __init__(self, embedder: MiniLMEmbedder, max_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        embedder: MiniLMEmbedder,
+        max_tokens: int | None = None,
+        overlap: int = 0,
+        metadata_policy: str = "convert",
+    ) -> None:
         limit = embedder.max_seq_length
         tokens = limit if max_tokens is None else max_tokens
-        if isinstance(tokens, bool) or not isinstance(tokens, int) or not 8 <= tokens <= limit:
-            raise InvalidOptionError(f"Passages may have 8 to {limit} tokens, got {tokens!r}.")
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or not _FEWEST_TOKENS <= tokens <= limit:
+            raise InvalidOptionError(f"Passages may have {_FEWEST_TOKENS} to {limit} tokens, got {tokens!r}.")
+        if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= tokens // 2:
+            raise InvalidOptionError(
+                f"The overlap may be 0 to {tokens // 2} tokens, half of a passage of {tokens}; got {overlap!r}."
+            )
         self.max_tokens = tokens
+        self.overlap = overlap
+        self._policy = MetadataPolicy(metadata_policy)
         tokenizer = embedder.tokenizer
-        self._splitter = TextSplitter.from_huggingface_tokenizer_str(
-            tokenizer.plain_settings(), tokens - tokenizer.special_tokens
-        )
+        rules = (tokenizer.plain_settings(), tokens - tokenizer.special_tokens, overlap)
+        self._splitters: dict[str, Any] = {
+            "text": TextSplitter.from_huggingface_tokenizer_str(*rules),
+            "markdown": MarkdownSplitter.from_huggingface_tokenizer_str(*rules),
+        }
 
-    def split(self, document: Document) -> Iterator[Passage]:
-        """Yield a document's passages in order; none for a text of white space alone.
+    def check(self, document: Document) -> CheckedDocument:
+        """Make sure that a document can be stored, and find out which version of its source it is; splits nothing.
 
         Raises:
-            DocumentError: The id, text or metadata has a type that cannot be stored; raised before anything is yielded.
+            DocumentError: The id, text, format or metadata is not one that can be stored.
         """
-        metadata = _checked_metadata(document)
-        text = well_formed(document.text)
-        for start, piece in self._splitter.chunk_indices(text):
-            placed = {**metadata, "source": document.id, "start": start, "end": start + len(piece)}
-            yield Passage(_passage_id(piece, placed), piece, placed)
+        if not isinstance(document.id, str) or not document.id:
+            raise DocumentError(f"A document's id must be a text that is not empty, got {document.id!r}")
+        if not isinstance(document.text, str):
+            raise DocumentError(f"A document's text must be a str, got {type(document.text).__name__}")
+        if document.format not in self._splitters:
+            known = ", ".join(self._splitters)
+            raise DocumentError(f"A document's format must be one of {known}, got {document.format!r}")
+        metadata, notes = self._policy.apply(document.metadata)
+        id, text = well_formed(document.id), well_formed(document.text)
+        content = hashlib.sha256(text.encode()).hexdigest()
+        # Chroma searches by `source` to find a document's passages, so the id has to be stored as it is compared.
+        deciding = [content, metadata, document.format, self.max_tokens, self.overlap]
+        return CheckedDocument(
+            Document(id, text, document.metadata, document.format),
+            metadata,
+            notes,
+            source_digest(id),
+            version_digest(json.dumps(deciding, sort_keys=True)),
+        )
 
+    def split(self, document: Document | CheckedDocument) -> list[Passage]:
+        """Return a document's passages in order; none for a text of white space alone.
 
-def _checked_metadata(document: Document) -> dict[str, str | int | float | bool]:
-    if not isinstance(document.id, str) or not document.id:
-        raise DocumentError(f"A document's id must be a text that is not empty, got {document.id!r}")
-    if not isinstance(document.text, str):
-        raise DocumentError(f"A document's text must be a str, got {type(document.text).__name__}")
-    checked: dict[str, str | int | float | bool] = {}
-    for key, value in document.metadata.items():
-        if value is None:
-            continue
-        if key in RESERVED:
-            raise DocumentError(f"the metadata key {key!r} is written by the indexer; rename it")
-        if not isinstance(key, str) or not isinstance(value, _SCALARS):
-            raise DocumentError(
-                f"the metadata {key!r} is a {type(value).__name__}; Chroma stores text, numbers and truth values"
+        Raises:
+            DocumentError: See :meth:`check`.
+        """
+        checked = document if isinstance(document, CheckedDocument) else self.check(document)
+        source = checked.document.id
+        pieces = self._splitters[checked.document.format].chunk_indices(checked.document.text)
+        return [
+            Passage(
+                str(PassageId(checked.source, checked.version, number, len(pieces))),
+                piece,
+                {**checked.metadata, "source": source, "start": start, "end": start + len(piece)},
             )
-        checked[key] = value
-    return checked
-
-
-def _passage_id(text: str, metadata: dict[str, Any]) -> str:
-    identity = json.dumps([text, metadata], sort_keys=True, ensure_ascii=True)
-    return f"{ID_PREFIX}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+            for number, (start, piece) in enumerate(pieces)
+        ]

@@ -1,0 +1,149 @@
+"""What becomes of metadata that Chroma does not store: an explicit policy, applied before anything is embedded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, time
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.tokenizer import well_formed
+
+RESERVED = ("source", "start", "end")
+METADATA_POLICIES = ("convert", "drop", "error")
+_CHROMA_PREFIX = "chroma:"
+_LARGEST_INTEGER = 2**63
+_SCALARS = (str, bool, int, float)
+
+
+class MetadataPolicy:
+    """Turns a document's metadata into what Chroma keeps.
+
+    That is text, integers of 64 bits, finite numbers, truth values, and lists of one of these types. ``None`` and empty
+    lists and objects are left out under every policy: they hold nothing. Of the rest, which Chroma refuses, or loses in
+    silence as it does not-a-number and larger integers,
+
+    - ``"convert"`` stores dates in ISO 8601, nested and mixed values as JSON text, other objects as their text, leaves
+      out numbers that are not finite, and renames keys that indexing itself writes by an underscore at the end;
+    - ``"drop"`` leaves it out;
+    - ``"error"`` refuses the document.
+
+    Args:
+        policy: One of these names.
+
+    Raises:
+        InvalidOptionError: Another name.
+    """
+
+    def __init__(self, policy: str = "convert") -> None:
+        if policy not in METADATA_POLICIES:
+            raise InvalidOptionError(
+                f"metadata_policy={policy!r} is not offered; expected one of {', '.join(METADATA_POLICIES)}."
+            )
+        self.policy = policy
+
+    def apply(self, metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the metadata to store, and a sentence about each value or key that is not stored as it came.
+
+        Raises:
+            DocumentError: The metadata is no mapping, or the policy is ``"error"`` and something is refused.
+        """
+        if not isinstance(metadata, Mapping):
+            raise DocumentError(f"metadata must be a mapping, got {type(metadata).__name__}")
+        stored: dict[str, Any] = {}
+        notes: list[str] = []
+        for key, value in metadata.items():
+            plain = _plain(value)
+            if plain is None:
+                continue
+            wrong = _what_is_wrong(key, plain)
+            if not wrong:
+                stored[key] = plain
+                continue
+            if self.policy == "error":
+                raise DocumentError(f"the metadata {wrong}; Chroma does not store that")
+            if self.policy == "drop":
+                notes.append(f"{key!r} left out")
+                continue
+            name, text = _renamed(key), _converted(plain)
+            if name in metadata or name in stored:
+                raise DocumentError(f"the metadata key {key!r} would be stored as {name!r}, which is there already")
+            if text is None:
+                notes.append(f"{key!r} left out where it is not finite")
+                continue
+            if name != key:
+                notes.append(f"{key!r} stored as {name!r}")
+            if text is not plain:
+                notes.append(f"{key!r} stored as text")
+            stored[name] = text
+        return stored, notes
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with numpy's numbers and tuples as Python's, and ``None`` for nothing at all."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, tuple):
+        value = list(value)
+    return None if isinstance(value, list | dict) and not value else value
+
+
+def _what_is_wrong(key: Any, value: Any) -> str:
+    if not isinstance(key, str):
+        return f"key {key!r} is a {type(key).__name__}, not text"
+    if key in RESERVED or key.startswith(_CHROMA_PREFIX):
+        return f"key {key!r} is written by indexing or by the store"
+    if isinstance(value, list):
+        if len({type(item) for item in value}) > 1 or not isinstance(value[0], _SCALARS):
+            return f"{key!r} is a list of other things than texts, or numbers, or truth values of one type"
+        return next((wrong for item in value if (wrong := _wrong_number(key, item))), "")
+    if not isinstance(value, _SCALARS):
+        return f"{key!r} is a {type(value).__name__}"
+    return _wrong_number(key, value)
+
+
+def _wrong_number(key: str, value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{key!r} is {value}"
+    if isinstance(value, int) and not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+        return f"{key!r} has more than 64 bits"
+    return ""
+
+
+def _renamed(key: Any) -> str:
+    name = str(key)
+    if name.startswith(_CHROMA_PREFIX):
+        return name.replace(":", "_")
+    return f"{name}_" if name in RESERVED else name
+
+
+def _converted(value: Any) -> Any:
+    """Return what is stored in place of a value, itself if only its key was refused; ``None`` for nothing."""
+    if not _what_is_wrong("", value):
+        return value
+    if isinstance(value, float):
+        return None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, list | dict | set | frozenset):
+        return well_formed(json.dumps(_ordered(value), ensure_ascii=False, default=_text_of))
+    return well_formed(str(value))
+
+
+def _ordered(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else value
+
+
+def _text_of(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return _ordered(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)

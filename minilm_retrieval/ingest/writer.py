@@ -1,0 +1,124 @@
+"""Passages into the store, in batches; what they replace is removed when all of a document is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.ingest.passages import Passage
+from minilm_retrieval.ingest.report import IndexReport
+from minilm_retrieval.store.changes import Changes
+from minilm_retrieval.store.client import store_errors
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+_DELETE_BATCH = 1000
+
+
+@dataclass
+class Replacement:
+    """A document on its way: how many of its passages are still to be written, and which ids to remove after that."""
+
+    remaining: int
+    stale: Sequence[str] = ()
+
+
+@dataclass
+class _Batch:
+    passages: list[Passage] = field(default_factory=list)
+    vectors: list[FloatArray] = field(default_factory=list)
+    replacements: list[Replacement] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.passages) + len(self.stale)
+
+
+class PassageWriter:
+    """Collects passages and writes them in a thread of its own while the caller goes on; a context manager.
+
+    Args:
+        collection: Where to.
+        report: Takes the counts and the time.
+        batch_size: Most passages of one write.
+
+    Attributes:
+        waited: Seconds that the caller spent waiting because the store was slower.
+    """
+
+    def __init__(self, collection: Collection, report: IndexReport, batch_size: int) -> None:
+        self.waited = 0.0
+        self._collection = collection
+        self._report = report
+        self._batch_size = batch_size
+        self._batch = _Batch()
+        self._changes = Changes()
+
+    def put(self, passage: Passage, vector: FloatArray, replacement: Replacement) -> None:
+        """Have a passage written."""
+        self._batch.passages.append(passage)
+        self._batch.vectors.append(vector)
+        self._batch.replacements.append(replacement)
+        self._flush_if_full()
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Have passages removed."""
+        self._batch.stale.extend(ids)
+        self._flush_if_full()
+
+    def flush(self) -> None:
+        """Have what was collected written now."""
+        if len(self._batch):
+            started = time.perf_counter()
+            self._changes.submit(partial(self._write, self._batch))
+            self.waited += time.perf_counter() - started
+            self._batch = _Batch()
+
+    def _flush_if_full(self) -> None:
+        if len(self._batch) >= self._batch_size:
+            self.flush()
+
+    def _write(self, batch: _Batch) -> None:
+        with self._report.timed("writing"):
+            stale = list(batch.stale)
+            if batch.passages:
+                with store_errors(f"writing {len(batch.passages)} passages"):
+                    self._collection.upsert(
+                        ids=[passage.id for passage in batch.passages],
+                        embeddings=np.stack(batch.vectors),
+                        documents=[passage.text for passage in batch.passages],
+                        metadatas=[passage.metadata for passage in batch.passages],
+                    )
+            self._report.passages_written += len(batch.passages)
+            for replacement in batch.replacements:
+                replacement.remaining -= 1
+                if replacement.remaining == 0:
+                    stale.extend(replacement.stale)
+            delete_passages(self._collection, stale, self._report)
+
+    def __enter__(self) -> PassageWriter:
+        self._changes.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._changes.__exit__(kind, *rest)  # type: ignore[arg-type]
+
+
+def delete_passages(collection: Collection, ids: Sequence[str], report: IndexReport) -> None:
+    """Remove passages, in lots that every store takes."""
+    for start in range(0, len(ids), _DELETE_BATCH):
+        lot = list(ids[start : start + _DELETE_BATCH])
+        with store_errors("removing old passages"):
+            collection.delete(ids=lot)
+        report.passages_deleted += len(lot)
