@@ -235,7 +235,7 @@ class _Run:
         started = time.perf_counter()
         try:
             with progress_bar("Indexing", None, show_progress, "passages") as advance, self.writer:
-                for _, vectors in self.embedder.encode_stream(self.texts(waiting)):
+                for _, vectors in self.vectors(self.texts(waiting)):
                     for vector in vectors:
                         ready = waiting.popleft()
                         self.writer.put(ready.passage, vector, ready.replacement)
@@ -246,6 +246,11 @@ class _Run:
             self.handover.cancel()
             raise
         self.report.stage_seconds["embedding"] = ended - started - self.handover.waited - self.writer.waited
+
+    def vectors(self, texts: Iterator[str]) -> Iterator[tuple[list[str], FloatArray]]:
+        """Embed texts; where there are none, the engine is not even started."""
+        for first in texts:
+            yield from self.embedder.encode_stream(itertools.chain([first], texts))
 
     def texts(self, waiting: deque[_Ready]) -> Iterator[str]:
         """Yield the texts to embed; what needs no embedding goes to the writer at once."""

@@ -17,6 +17,8 @@ from minilm_retrieval.tokenizer import well_formed
 RESERVED = ("source", "start", "end")
 METADATA_POLICIES = ("convert", "drop", "error")
 _CHROMA_PREFIX = "chroma:"
+# Chroma's filters use these signs for operators and for the document.
+_SIGNS = ("$", "#")
 _LARGEST_INTEGER = 2**63
 _SCALARS = (str, bool, int, float)
 
@@ -29,7 +31,8 @@ class MetadataPolicy:
     silence as it does not-a-number and larger integers,
 
     - ``"convert"`` stores dates in ISO 8601, nested and mixed values as JSON text, other objects as their text, leaves
-      out numbers that are not finite, and renames keys that indexing itself writes by an underscore at the end;
+      out numbers that are not finite, and renames keys that are taken (``source`` becomes ``source_``) or that start
+      with a sign of Chroma's filters (``$ref`` becomes ``_ref``);
     - ``"drop"`` leaves it out;
     - ``"error"`` refuses the document.
 
@@ -71,7 +74,7 @@ class MetadataPolicy:
                 notes.append(f"{key!r} left out")
                 continue
             name, text = _renamed(key), _converted(plain)
-            if name in metadata or name in stored:
+            if name != key and (name in metadata or name in stored):
                 raise DocumentError(f"the metadata key {key!r} would be stored as {name!r}, which is there already")
             if text is None:
                 notes.append(f"{key!r} left out where it is not finite")
@@ -102,6 +105,8 @@ def _what_is_wrong(key: Any, value: Any) -> str:
         return f"key {key!r} is a {type(key).__name__}, not text"
     if key in RESERVED or key.startswith(_CHROMA_PREFIX):
         return f"key {key!r} is written by indexing or by the store"
+    if not key or key.startswith(_SIGNS) or key != well_formed(key):
+        return f"key {key!r} is empty, starts with $ or #, or is not valid Unicode"
     if isinstance(value, list):
         if len({type(item) for item in value}) > 1 or not isinstance(value[0], _SCALARS):
             return f"{key!r} is a list of other things than texts, or numbers, or truth values of one type"
@@ -120,15 +125,17 @@ def _wrong_number(key: str, value: Any) -> str:
 
 
 def _renamed(key: Any) -> str:
-    name = str(key)
+    name = well_formed(str(key))
     if name.startswith(_CHROMA_PREFIX):
         return name.replace(":", "_")
+    if not name or name.startswith(_SIGNS):
+        return f"_{name[1:]}"
     return f"{name}_" if name in RESERVED else name
 
 
 def _converted(value: Any) -> Any:
     """Return what is stored in place of a value, itself if only its key was refused; ``None`` for nothing."""
-    if not _what_is_wrong("", value):
+    if not _what_is_wrong("key", value):
         return value
     if isinstance(value, float):
         return None

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import chromadb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.ingest import MetadataPolicy
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+KEPT: dict[str, Any] = {
+    "text": "a",
+    "empty": "",
+    "integer": -(2**63),
+    "float": 0.5,
+    "truth": True,
+    "list": ["a", "b"],
+    "numbers": [1, 2],
+}
+CONVERTED = [
+    (date(2026, 1, 2), "2026-01-02"),
+    (datetime(2026, 1, 2, 3, tzinfo=timezone.utc), "2026-01-02T03:00:00+00:00"),
+    ({"a": [1, None]}, '{"a": [1, null]}'),
+    ([1, "a"], '[1, "a"]'),
+    ([1, 2.5], "[1, 2.5]"),
+    ([["a"]], '[["a"]]'),
+    ([date(2026, 1, 2)], '["2026-01-02"]'),
+    ({"b", "a"}, '["a", "b"]'),
+    (2**63, "9223372036854775808"),
+    (Decimal("1.50"), "1.50"),
+    (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ([None], "[null]"),
+]
+
+
+def test_what_chroma_stores_is_kept() -> None:
+    for policy in ("convert", "drop", "error"):
+        assert MetadataPolicy(policy).apply(KEPT) == (KEPT, [])
+
+
+@pytest.mark.parametrize("policy", ["convert", "drop", "error"])
+def test_nothing_is_left_out_without_a_word(policy: str) -> None:
+    assert MetadataPolicy(policy).apply({"a": None, "b": [], "c": {}, "d": ()}) == ({}, [])
+
+
+def test_numbers_of_numpy_tuples_and_enumerations_are_what_they_hold() -> None:
+    metadata = {
+        "i": np.int64(3),
+        "f": np.float32(0.5),
+        "b": np.bool_(True),
+        "t": (1, 2),
+        "a": np.array([1.5]),
+        "e": Colour.RED,
+    }
+    stored, notes = MetadataPolicy("error").apply(metadata)
+    assert stored == {"i": 3, "f": 0.5, "b": True, "t": [1, 2], "a": [1.5], "e": "red"}
+    assert [type(value) for value in stored.values()] == [int, float, bool, list, list, str]
+    assert notes == []
+
+
+@pytest.mark.parametrize(("value", "text"), CONVERTED, ids=[str(type(value).__name__) for value, _ in CONVERTED])
+def test_other_values_follow_the_policy(value: Any, text: str) -> None:
+    assert MetadataPolicy().apply({"k": value, "x": 1}) == ({"k": text, "x": 1}, ["'k' stored as text"])
+    assert MetadataPolicy("drop").apply({"k": value, "x": 1}) == ({"x": 1}, ["'k' left out"])
+    with pytest.raises(DocumentError, match="metadata 'k'"):
+        MetadataPolicy("error").apply({"k": value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("nan")]])
+def test_numbers_that_are_not_finite(value: Any) -> None:
+    stored, notes = MetadataPolicy().apply({"k": value})
+    assert stored == ({} if isinstance(value, float) else {"k": "[1.0, NaN]"})
+    assert len(notes) == 1
+    with pytest.raises(DocumentError, match=r"'k' is (nan|inf)"):
+        MetadataPolicy("error").apply({"k": value})
+
+
+def test_keys_that_indexing_writes_are_renamed() -> None:
+    stored, notes = MetadataPolicy().apply(
+        {"source": "web", "start": {"a": 1}, "chroma:document": "x", 7: "seven", "$ref": 1}
+    )
+    assert stored == {"source_": "web", "start_": '{"a": 1}', "chroma_document": "x", "7": "seven", "_ref": 1}
+    assert "'source' stored as 'source_'" in notes
+    with pytest.raises(DocumentError, match="'source' is written by indexing"):
+        MetadataPolicy("error").apply({"source": "web"})
+    with pytest.raises(DocumentError, match="'source_', which is there already"):
+        MetadataPolicy().apply({"source": "web", "source_": "x"})
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    assert MetadataPolicy("error").apply({"k": "a\ud800"}) == ({"k": "a\ufffd"}, [])
+    assert MetadataPolicy().apply({"k": {"a": "\ud800"}})[0] == {"k": '{"a": "\ufffd"}'}
+
+
+def test_unknown_policy_and_no_mapping() -> None:
+    with pytest.raises(InvalidOptionError, match="convert, drop, error"):
+        MetadataPolicy("ignore")
+    with pytest.raises(DocumentError, match="must be a mapping, got list"):
+        MetadataPolicy().apply([("a", 1)])  # type: ignore[arg-type]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner, inner),
+    max_leaves=6,
+)
+
+
+@given(metadata=st.dictionaries(st.text(max_size=5), values, max_size=4))
+def test_chroma_stores_whatever_the_policy_lets_through(metadata: dict[str, Any], chroma_notes: Any) -> None:
+    for policy in ("convert", "drop"):
+        stored, _ = MetadataPolicy(policy).apply(metadata)
+        chroma_notes.upsert(ids=["x"], embeddings=[[1.0]], metadatas=[{"source": "s", **stored}])
+        (found,) = chroma_notes.get(ids=["x"])["metadatas"]
+        assert {key: found.get(key) for key in stored} == stored
+        json.dumps(stored, allow_nan=False)
+        chroma_notes.delete(ids=["x"])
+
+
+@pytest.fixture
+def chroma_notes(tmp_path: Path) -> Any:
+    return chromadb.PersistentClient(str(tmp_path)).create_collection("notes", embedding_function=None)
