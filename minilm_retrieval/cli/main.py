@@ -8,10 +8,12 @@ import typer
 
 from minilm_retrieval import __version__
 from minilm_retrieval.cli.bench import bench
+from minilm_retrieval.cli.collections import collections
 from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.search import search
+from minilm_retrieval.cli.verify import verify
 
 app = typer.Typer(
     name="minilm",
@@ -20,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (index, search, embed, bench, doctor):
+for command in (index, search, collections, verify, embed, bench, doctor):
     app.command()(command)
 
 

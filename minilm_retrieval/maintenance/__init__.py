@@ -1,0 +1,22 @@
+"""Collections over the years: what is in them, whether it is sound, and how to repair it."""
+
+from minilm_retrieval.maintenance.describe import (
+    CollectionDescription,
+    CollectionSummary,
+    describe_collection,
+    list_collections,
+)
+from minilm_retrieval.maintenance.faults import CHECKS, Fault
+from minilm_retrieval.maintenance.verify import DEFAULT_SAMPLE, VerifyReport, verify_collection
+
+__all__ = [
+    "CHECKS",
+    "DEFAULT_SAMPLE",
+    "CollectionDescription",
+    "CollectionSummary",
+    "Fault",
+    "VerifyReport",
+    "describe_collection",
+    "list_collections",
+    "verify_collection",
+]

@@ -1,0 +1,217 @@
+"""What collections there are, and what is in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.ingest.passage_ids import PassageId
+from minilm_retrieval.maintenance.reading import STORE_FAILURES, record_pages
+from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.stored_text import embedded_text
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+    from chromadb.api import ClientAPI
+
+PASSAGE_TOKENS_KEY = "minilm_passage_tokens"
+PASSAGE_OVERLAP_KEY = "minilm_passage_overlap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionSummary:
+    """What a collection says about itself.
+
+    Attributes:
+        name: Its name.
+        count: How many records it holds, ``None`` if they cannot be counted.
+        dimension: How many numbers a vector has, ``None`` where there is none or it cannot be read.
+        space: ``"cosine"``, ``"l2"`` or ``"ip"``; ``None`` if the collection cannot be opened.
+        function: Chroma's name of the embedding function recorded with it.
+        fingerprint: The model's fingerprint, and
+        precision: the precision that it computed in, if this library made the collection.
+        error: Why something could not be read, ``None`` if everything could.
+    """
+
+    name: str
+    count: int | None = None
+    dimension: int | None = None
+    space: str | None = None
+    function: str | None = None
+    fingerprint: str | None = None
+    precision: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionDescription(CollectionSummary):
+    """What is in a collection.
+
+    Attributes:
+        passages: How many records are passages that this library indexed.
+        other_records: How many come from elsewhere.
+        sources: The passages of each document that this library indexed, by its name, sorted.
+        texts: How many records have a text.
+        without_text: How many have none.
+        max_seq_length: Most tokens of a text that the model reads.
+        truncated: How many texts have more; only their beginnings were embedded. ``None``, as the two below, where the
+            vectors are of another dimension than the embedder's, whose tokenizer would not be theirs.
+        max_tokens: Tokens of the longest text, special tokens included; ``None`` also if there is no text.
+        mean_tokens: Their mean.
+        passage_tokens: Most tokens of a passage when documents were indexed last, ``None`` if that is not recorded.
+        passage_overlap: Tokens that neighbouring passages shared, likewise.
+    """
+
+    passages: int
+    other_records: int
+    sources: Mapping[str, int]
+    texts: int
+    without_text: int
+    max_seq_length: int
+    truncated: int | None
+    max_tokens: int | None
+    mean_tokens: float | None
+    passage_tokens: int | None
+    passage_overlap: int | None
+
+
+def list_collections(client: ClientAPI) -> list[CollectionSummary]:
+    """Return what the collections of a store say about themselves, sorted by name.
+
+    Embeds nothing and writes nothing. A collection that cannot be read has the reason in ``error``, and does not hide
+    the others.
+
+    Args:
+        client: A Chroma client, see :func:`minilm_retrieval.store.connect`.
+
+    Raises:
+        StoreError: The store cannot be reached.
+    """
+    return sorted(_summaries(client), key=lambda summary: summary.name)
+
+
+def _summaries(client: ClientAPI) -> Iterator[CollectionSummary]:
+    with store_errors("counting collections"):
+        count = client.count_collections()
+    try:
+        with store_errors("listing collections"):
+            opened = list(client.list_collections())
+    except STORE_FAILURES:
+        yield from _one_by_one(client, count)
+        return
+    yield from map(_summary, opened)
+
+
+def _one_by_one(client: ClientAPI, count: int) -> Iterator[CollectionSummary]:
+    """Chroma lists none where it cannot read one of them."""
+    for place in range(count):
+        try:
+            with store_errors("opening it"):
+                opened = list(client.list_collections(limit=1, offset=place))
+        except STORE_FAILURES as error:
+            yield CollectionSummary(name=f"(collection {place + 1} of {count})", error=str(error))
+        else:
+            yield from map(_summary, opened)
+
+
+def _summary(collection: Collection) -> CollectionSummary:
+    function = stored_function(collection)
+    ours = function.fingerprint is not None
+    count = dimension = error = None
+    try:
+        with store_errors("counting records"):
+            count = collection.count()
+        with store_errors("reading a vector"):
+            vectors = np.asarray(collection.get(limit=1, include=["embeddings"])["embeddings"])
+            dimension = int(vectors.shape[1]) if vectors.ndim == 2 and len(vectors) else None
+    except STORE_FAILURES as failure:
+        error = str(failure)
+    return CollectionSummary(
+        name=collection.name,
+        count=count,
+        dimension=dimension,
+        space=space_of(collection),
+        function=function.name,
+        fingerprint=function.fingerprint,
+        precision=str(function.config["precision"]) if ours and "precision" in function.config else None,
+        error=error,
+    )
+
+
+def describe_collection(
+    collection: Collection, embedder: MiniLMEmbedder | None = None, *, show_progress: bool = False
+) -> CollectionDescription:
+    """Read all texts and metadata of a collection, and say what is in it; embeds nothing and writes nothing.
+
+    Args:
+        collection: An open Chroma collection, of this library or of another tool.
+        embedder: Whose tokenizer counts; ``None`` for that of all-MiniLM-L6-v2.
+        show_progress: Show a progress bar on standard error.
+
+    Raises:
+        StoreError: The store cannot be reached, or texts and metadata cannot be read.
+        ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
+    """
+    embedder = embedder or MiniLMEmbedder()
+    summary = _summary(collection)
+    recorded = stored_function(collection).config.get("max_seq_length") if summary.fingerprint is not None else None
+    limit = recorded if isinstance(recorded, int) else embedder.max_seq_length
+    countable = summary.dimension in (None, embedder.dimension)
+    contents = _Contents(embedder if countable else None, limit)
+    with progress_bar("Reading", summary.count, show_progress, "records") as advance:
+        for page in record_pages(collection):
+            for id, document, metadata in page:
+                contents.add(id, document, metadata)
+            advance(len(page))
+    metadata = collection.metadata or {}
+    return CollectionDescription(
+        **asdict(summary),
+        passages=sum(contents.sources.values()),
+        other_records=contents.others,
+        sources=dict(sorted(contents.sources.items())),
+        texts=contents.texts,
+        without_text=contents.without_text,
+        max_seq_length=limit,
+        truncated=contents.truncated if countable else None,
+        max_tokens=contents.longest or None,
+        mean_tokens=contents.tokens / contents.texts if contents.tokens else None,
+        passage_tokens=_whole_number(metadata.get(PASSAGE_TOKENS_KEY)),
+        passage_overlap=_whole_number(metadata.get(PASSAGE_OVERLAP_KEY)),
+    )
+
+
+class _Contents:
+    """Counts what is in records; with an embedder, their tokens too."""
+
+    def __init__(self, embedder: MiniLMEmbedder | None, limit: int) -> None:
+        self.sources: dict[str, int] = {}
+        self.others = self.texts = self.without_text = self.truncated = self.tokens = self.longest = 0
+        self._embedder = embedder
+        self._limit = limit
+
+    def add(self, id: str, document: str | None, metadata: Mapping[str, Any]) -> None:
+        if PassageId.parse(id) is None:
+            self.others += 1
+        else:
+            source = str(metadata.get("source", ""))
+            self.sources[source] = self.sources.get(source, 0) + 1
+        text = embedded_text(document, metadata)
+        if text is None:
+            self.without_text += 1
+            return
+        self.texts += 1
+        if self._embedder is not None:
+            (tokens,) = self._embedder.count_tokens(text)
+            self.tokens += tokens
+            self.longest = max(self.longest, tokens)
+            self.truncated += tokens > self._limit
+
+
+def _whole_number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
