@@ -1,0 +1,115 @@
+"""Which files the given paths stand for: files themselves, folders, and patterns."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.ingest.documents import Failure, Skipped
+from minilm_retrieval.ingest.patterns import compiled, hidden_names
+from minilm_retrieval.ingest.walk import NOT_REGULAR, Selection, SourceFile, one_line, source_name, walk
+
+_T = TypeVar("_T")
+_GLOB = re.compile(r"[*?\[]")
+
+
+class FileFinder:
+    """Finds the files that paths stand for.
+
+    Args:
+        suffixes: Endings of the files that are read in folders, in lower case.
+        include: In folders, take the files that match one of these patterns instead, of whatever suffix.
+        exclude: In folders, leave out what matches one of these patterns.
+        gitignore: In folders, leave out what ``.gitignore`` files leave out.
+
+    Raises:
+        InvalidOptionError: A pattern is not valid.
+    """
+
+    def __init__(
+        self,
+        suffixes: Iterable[str],
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        gitignore: bool = True,
+    ) -> None:
+        wanted = listed("include", include)
+        self._selection = Selection(
+            suffixes=frozenset(suffixes),
+            include=(compiled("include", wanted),) if wanted else (),
+            exclude=compiled("exclude", listed("exclude", exclude)),
+            hidden=hidden_names(wanted),
+            gitignore=gitignore,
+        )
+
+    def find(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile | Failure | Skipped]:
+        """Yield the files in order, each once, and in place of those that cannot be read why not."""
+        given: set[str] = set()
+        for path in paths:
+            for found in self._found(os.fspath(path)):
+                if found.source not in given:
+                    yield found
+                if not isinstance(found, Failure):
+                    given.add(found.source)
+
+    def _found(self, path: str) -> Iterator[SourceFile | Failure | Skipped]:
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116
+        except FileNotFoundError:
+            yield from self._matches(path) if _GLOB.search(path) else [_missing(path)]
+            return
+        except (OSError, ValueError) as error:
+            yield Failure(source_name(path), one_line(error))
+            return
+        if stat.S_ISDIR(mode):
+            yield from walk(path, self._selection)
+        elif stat.S_ISREG(mode):
+            yield SourceFile(path, source_name(path), named=True)
+        else:
+            yield Failure(source_name(path), NOT_REGULAR)
+
+    def _matches(self, pattern: str) -> Iterator[SourceFile | Failure | Skipped]:
+        """Yield the files that a pattern matches, which is to walk the folder before its first wildcard."""
+        parts = Path(pattern).parts
+        fixed = next(number for number, part in enumerate(parts) if _GLOB.search(part))
+        folder, below = Path(*parts[:fixed]), "/".join(parts[fixed:])
+        # The folder is named in these failures: what was found in it before is not gone.
+        if not folder.is_dir():
+            yield Failure(source_name(str(folder)), f"no such folder, for the pattern {pattern!r}")
+            return
+        selection = self._selection
+        matched = False
+        for found in walk(
+            str(folder),
+            replace(
+                selection,
+                include=(*selection.include, compiled("paths", [f"/{below}"])),
+                hidden=selection.hidden + hidden_names([below]),
+            ),
+        ):
+            matched = True
+            yield found
+        if not matched:
+            yield Failure(source_name(str(folder)), f"no file in it matches the pattern {pattern!r}")
+
+
+def listed(option: str, values: Iterable[_T]) -> list[_T]:
+    """Return the values of an option that takes several.
+
+    Raises:
+        InvalidOptionError: One text was given in place of several, which would be taken for its letters.
+    """
+    if isinstance(values, (str, bytes, os.PathLike)):
+        raise InvalidOptionError(f"{option} must be a list, got {values!r}; write [{values!r}].")
+    return list(values)
+
+
+def _missing(path: str) -> Failure:
+    link = "a symbolic link to a missing file" if os.path.islink(path) else "no such file or folder"  # noqa: PTH114
+    return Failure(source_name(path), link)

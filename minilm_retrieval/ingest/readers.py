@@ -1,0 +1,130 @@
+"""Files into documents: plain text, JSONL, CSV, and what the converter makes of other types."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from minilm_retrieval.errors import DocumentError, MissingExtraError
+from minilm_retrieval.ingest.converter import CONVERTED_SUFFIXES, to_markdown
+from minilm_retrieval.ingest.decoding import Encoding, NotTextError, decode, decoded_lines, find_encoding
+from minilm_retrieval.ingest.documents import Document, Failure, Skipped
+from minilm_retrieval.ingest.walk import NOT_REGULAR, SourceFile, one_line
+
+MARKDOWN_SUFFIXES = frozenset({".md", ".markdown"})
+TEXT_SUFFIXES = frozenset({".txt", ".text", ".rst"}) | MARKDOWN_SUFFIXES
+JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+CSV_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = TEXT_SUFFIXES | JSONL_SUFFIXES | CSV_DELIMITERS.keys() | CONVERTED_SUFFIXES
+_ID_FIELDS = ("id", "_id")
+# From this much of a file of records its encoding is found out; the rest is read line by line.
+_BEGINNING_BYTES = 1 << 20
+_CSV_FIELD_LIMIT = 2**31 - 1
+
+_T = TypeVar("_T")
+
+
+def read_file(file: SourceFile, text_field: str, encoding: Encoding | None) -> Iterator[Document | Failure | Skipped]:
+    """Yield the documents of a file, by its suffix; one of an unknown suffix is read as plain text.
+
+    Args:
+        file: Which.
+        text_field: Name of the text's field in records.
+        encoding: Of its text; ``None`` to find out.
+    """
+    try:
+        with _opened(file.path) as stream:
+            yield from _documents(file.source, Path(file.path).suffix.lower(), stream, text_field, encoding)
+    except (NotTextError, MissingExtraError) as error:
+        yield Failure(file.source, str(error)) if file.named else Skipped(file.source, str(error))
+    except (OSError, DocumentError) as error:
+        yield Failure(file.source, one_line(error))
+
+
+def _opened(path: str) -> BinaryIO:
+    # Without O_NONBLOCK, opening a pipe that has taken the file's place would wait for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DocumentError(NOT_REGULAR)
+    return open(descriptor, "rb")  # noqa: PTH123
+
+
+def _documents(
+    source: str, suffix: str, stream: BinaryIO, text_field: str, encoding: Encoding | None
+) -> Iterator[Document | Failure]:
+    if suffix in CONVERTED_SUFFIXES:
+        text, metadata = to_markdown(stream.read(), suffix, encoding)
+        yield Document(source, text, metadata, "markdown")
+    elif suffix in JSONL_SUFFIXES or suffix in CSV_DELIMITERS:
+        if encoding is None:
+            beginning = stream.read(_BEGINNING_BYTES)
+            encoding = find_encoding(beginning, whole=len(beginning) < _BEGINNING_BYTES)
+            stream.seek(0)
+        if suffix in JSONL_SUFFIXES:
+            records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
+        else:
+            records = _csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
+        for number, record in records:
+            try:
+                yield _record_document(source, number, record, text_field, encoding)
+            except DocumentError as error:
+                yield Failure(f"{source}#{number}", str(error))
+    else:
+        data = stream.read()
+        encoding = encoding or find_encoding(data)
+        text = decode(data, encoding)
+        yield Document(source, text, encoding.metadata, "markdown" if suffix in MARKDOWN_SUFFIXES else "text")
+
+
+def _jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, DocumentError(f"is not JSON: {error}")
+
+
+def _csv_records(lines: Iterator[str], delimiter: str, text_field: str) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+    header = _unlimited(lambda: reader.fieldnames)
+    if header is None:
+        return
+    if text_field not in header:
+        raise DocumentError(f"has no column {text_field!r}; its columns are {', '.join(header)}")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DocumentError(f"has several columns of the name {', '.join(map(repr, repeated))}")
+    while (row := _unlimited(lambda: next(reader, None))) is not None:
+        extra = row.pop(None, None)
+        yield reader.line_num, DocumentError(f"has more fields than the header: {extra}") if extra else row
+
+
+def _unlimited(read: Callable[[], _T]) -> _T:
+    """Read with no limit to a field's length, and leave the limit, which is the whole process's, as it was."""
+    limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
+    try:
+        return read()
+    except csv.Error as error:
+        raise DocumentError(f"is not CSV: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _record_document(source: str, number: int, record: Any, text_field: str, encoding: Encoding) -> Document:
+    if isinstance(record, DocumentError):
+        raise record
+    if not isinstance(record, dict):
+        raise DocumentError(f"is a {type(record).__name__}, expected an object with the field {text_field!r}")
+    if not isinstance(record.get(text_field), str):
+        raise DocumentError(f"has no text in the field {text_field!r}; its fields are {', '.join(map(str, record))}")
+    own_id = next((record[name] for name in _ID_FIELDS if record.get(name) not in (None, "")), number)
+    metadata = {key: value for key, value in record.items() if key != text_field and key not in _ID_FIELDS}
+    return Document(f"{source}#{own_id}", record[text_field], {**encoding.metadata, **metadata})
