@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.ingest.passage_ids import PassageId
+from minilm_retrieval.ingest.settings import OVERLAP_KEY, TOKENS_KEY
 from minilm_retrieval.maintenance.reading import STORE_FAILURES, record_pages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
 
-PASSAGE_TOKENS_KEY = "minilm_passage_tokens"
-PASSAGE_OVERLAP_KEY = "minilm_passage_overlap"
+# More than so many broken ones mean that the store itself is broken, or gone.
+_MOST_BROKEN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,36 +99,40 @@ def list_collections(client: ClientAPI) -> list[CollectionSummary]:
 
 
 def _summaries(client: ClientAPI) -> Iterator[CollectionSummary]:
-    with store_errors("counting collections"):
-        count = client.count_collections()
     try:
         with store_errors("listing collections"):
             opened = list(client.list_collections())
     except STORE_FAILURES:
-        yield from _one_by_one(client, count)
-        return
-    yield from map(_summary, opened)
+        yield from _one_by_one(client)
+    else:
+        yield from map(_summary, opened)
 
 
-def _one_by_one(client: ClientAPI, count: int) -> Iterator[CollectionSummary]:
-    """Chroma lists none where it cannot read one of them."""
-    for place in range(count):
+def _one_by_one(client: ClientAPI) -> Iterator[CollectionSummary]:
+    """List what can be opened: Chroma neither lists nor counts any collections where it cannot read one of them."""
+    failures = 0
+    for place in count():
         try:
-            with store_errors("opening it"):
+            with store_errors("opening a collection"):
                 opened = list(client.list_collections(limit=1, offset=place))
         except STORE_FAILURES as error:
-            yield CollectionSummary(name=f"(collection {place + 1} of {count})", error=str(error))
+            failures += 1
+            if failures > _MOST_BROKEN:
+                raise
+            yield CollectionSummary(name=f"(collection {place + 1})", error=str(error))
         else:
+            if not opened:
+                return
             yield from map(_summary, opened)
 
 
 def _summary(collection: Collection) -> CollectionSummary:
     function = stored_function(collection)
     ours = function.fingerprint is not None
-    count = dimension = error = None
+    records = dimension = error = None
     try:
         with store_errors("counting records"):
-            count = collection.count()
+            records = collection.count()
         with store_errors("reading a vector"):
             vectors = np.asarray(collection.get(limit=1, include=["embeddings"])["embeddings"])
             dimension = int(vectors.shape[1]) if vectors.ndim == 2 and len(vectors) else None
@@ -134,7 +140,7 @@ def _summary(collection: Collection) -> CollectionSummary:
         error = str(failure)
     return CollectionSummary(
         name=collection.name,
-        count=count,
+        count=records,
         dimension=dimension,
         space=space_of(collection),
         function=function.name,
@@ -181,8 +187,8 @@ def describe_collection(
         truncated=contents.truncated if countable else None,
         max_tokens=contents.longest or None,
         mean_tokens=contents.tokens / contents.texts if contents.tokens else None,
-        passage_tokens=_whole_number(metadata.get(PASSAGE_TOKENS_KEY)),
-        passage_overlap=_whole_number(metadata.get(PASSAGE_OVERLAP_KEY)),
+        passage_tokens=_whole_number(metadata.get(TOKENS_KEY)),
+        passage_overlap=_whole_number(metadata.get(OVERLAP_KEY)),
     )
 
 

@@ -123,7 +123,7 @@ class RecordChecks:
             message = f"{self._foreign.total} passages have metadata without the source that is in their id"
             yield Fault("orphan", f"{message}: no run would replace or remove them.", _DELETE, **self._foreign.fields())
         if self._unplaced:
-            message = f"{self._unplaced.total} passages have ids that say nothing of their source, as an early version made them"
+            message = f"{self._unplaced.total} passages have an unknown form of id, which no run replaces or removes"
             yield Fault("orphan", f"{message}.", _DELETE, **self._unplaced.fields())
         if self._gone:
             message = f"The files of {self._gone.total} sources are gone, such as {self._gone.worst()[0][0]}"
