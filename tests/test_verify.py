@@ -368,6 +368,16 @@ def test_index_that_loses_neighbours(tmp_path: Path, embedder: MiniLMEmbedder) -
     assert "recall" in kinds(report)
     assert "self-hit" in kinds(report)
     assert report.recall_queries == 200
+    assert all("minilm compact`, which" in fault.remedy for fault in report.faults)
+
+
+def test_index_cut_apart_by_equal_vectors(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    vectors = random_vectors(2000)
+    vectors[::2] = vectors[0]
+    report = verify_collection(fill(local_client(tmp_path), "equal", vectors), embedder)
+    assert kinds(report)[0] == "index"
+    assert "does not reach" in report.faults[0].message
+    assert all("1000 records have one and the same vector" in fault.remedy for fault in report.faults)
 
 
 def test_many_records_in_pages(tmp_path: Path, embedder: MiniLMEmbedder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ from minilm_retrieval.store.client import store_errors
 if TYPE_CHECKING:
     from chromadb import Collection
 
-_EXHAUSTIVE = f"{COMPACT} Where many records have the same vector that may not help: search with exact=True."
 LEAST_RECALL = 0.95
 _LOT = 100
 # How many records more than there are the index is asked for, to see those that the store no longer has.
 _SURPLUS = 1000
 # Distances this near to each other, for vectors of unit length, are equal.
 _TIE = 1e-5
+# So many equal vectors are each other's only neighbours, and cut others off.
+_MANY_EQUAL = 50
 
 
 class IndexChecks:
@@ -48,10 +50,12 @@ class IndexChecks:
         self._nearest = np.full((len(queries), k), np.inf)
         self._lost = Examples()
         self._unknown = Examples()
+        self._hashes = array("q")
         self._stale = Examples()
 
     def add(self, vectors: Vectors) -> None:
         """Take a page of stored vectors, for exact search."""
+        self._hashes.extend(hash(row.tobytes()) for row in vectors)
         if len(self.queries) and len(vectors):
             distances = _distances(self._space, self.queries, vectors)
             together = np.concatenate([self._nearest, distances], axis=1)
@@ -110,16 +114,27 @@ class IndexChecks:
             yield Fault("index", f"The index does not answer: {self.error}", COMPACT)
         if self._unknown:
             message = f"The index does not reach {self._unknown.total} stored records: no approximate search finds them"
-            yield Fault("index", f"{message}.", _EXHAUSTIVE, **self._unknown.fields())
+            yield Fault("index", f"{message}.", self._remedy(), **self._unknown.fields())
         if self._stale:
             message = f"The index holds {self._stale.total} records that are no longer stored"
             yield Fault("index", f"{message}.", COMPACT, **self._stale.fields())
         if self._lost:
             message = f"{self._lost.total} of {self.looked_for} stored vectors do not find their own record"
-            yield Fault("self-hit", f"{message}.", _EXHAUSTIVE, **self._lost.fields())
+            yield Fault("self-hit", f"{message}.", self._remedy(), **self._lost.fields())
         if recall is not None and recall < LEAST_RECALL:
             message = f"The index finds {recall:.1%} of the {self._k} nearest, where {LEAST_RECALL:.0%} are expected"
-            yield Fault("recall", f"{message}.", _EXHAUSTIVE)
+            yield Fault("recall", f"{message}.", self._remedy())
+
+    def _remedy(self) -> str:
+        """Say what helps an index that loses records: building it anew, unless equal vectors would spoil it again."""
+        _, counts = np.unique(np.frombuffer(self._hashes, dtype=np.int64), return_counts=True)
+        equal = int(counts.max(initial=0))
+        if equal < _MANY_EQUAL:
+            return COMPACT
+        return (
+            f"{equal} records have one and the same vector, which cuts such an index apart. Remove what is repeated, "
+            "then run `minilm compact`; or search with exact=True (`minilm search --exact`)."
+        )
 
     def _ask(self, queries: Vectors, count: int) -> list[tuple[list[str], npt.NDArray[np.float64]]] | None:
         if self.error is not None:
