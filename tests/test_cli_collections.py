@@ -34,8 +34,8 @@ def test_list(store: str, embedder: MiniLMEmbedder) -> None:
     result = minilm("collections", "--path", store)
     assert (result.exit_code, result.stderr) == (0, "")
     heading, docs, random = result.stdout.splitlines()
-    assert heading.split() == ["collection", "records", "dimension", "space", "function", "precision", "fingerprint"]
-    fingerprint = embedder.fingerprint[:12]
+    assert heading.split() == ["name", "records", "dimension", "space", "function", "precision", "fingerprint"]
+    fingerprint = embedder.fingerprint[:8]
     assert docs.split() == ["docs", "10", "384", "cosine", "minilm_retrieval", "float32", fingerprint]
     assert random.split() == ["random", "10", "384", "cosine"]
 
@@ -89,7 +89,7 @@ def test_verify_a_sound_collection(store: str) -> None:
     assert all(line.startswith("ok ") for line in checks)
     assert "10 compared, lowest cosine 1.0000" in result.stdout
     assert "recall@10 1.000, 10 queries" in result.stdout
-    assert end.startswith("'docs': 10 records, no fault, in ")
+    assert end.startswith("'docs': 10 records; faults: none; in ")
 
 
 def test_verify_says_what_is_wrong(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
@@ -107,7 +107,7 @@ def test_verify_says_what_is_wrong(tmp_path: Path, embedder: MiniLMEmbedder) -> 
     ]
     assert any(ids["notes/c"][0] in line and "cosine " in line for line in lines)
     assert f"         {ids['notes/a'][0]}" in lines
-    assert "3 faults" in lines[-1]
+    assert "faults: 3;" in lines[-1]
     assert "minilm index" in result.stdout
     report = json.loads(minilm("verify", "--path", str(tmp_path), "--json", "--sample", "4").stdout)
     assert report["sound"] is False

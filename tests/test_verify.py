@@ -330,7 +330,7 @@ def test_lost_index(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
     assert (report.count, report.records, report.vectors) == (1150, 1150, 1150 - report.faults[0].total)
     assert kinds(report)[0] == "index"
     assert 1090 < report.faults[0].total <= 1100
-    assert f"damaged: {report.faults[0].total} vectors cannot be read" in report.faults[0].message
+    assert f"Vectors that cannot be read from it: {report.faults[0].total}." in report.faults[0].message
     assert "minilm reembed" in report.faults[0].remedy
     assert not report.sound
 
@@ -376,7 +376,7 @@ def test_index_cut_apart_by_equal_vectors(tmp_path: Path, embedder: MiniLMEmbedd
     vectors[::2] = vectors[0]
     report = verify_collection(fill(local_client(tmp_path), "equal", vectors), embedder)
     assert kinds(report)[0] == "index"
-    assert "does not reach" in report.faults[0].message
+    assert "index does not reach" in report.faults[0].message
     assert all("1000 records have one and the same vector" in fault.remedy for fault in report.faults)
 
 

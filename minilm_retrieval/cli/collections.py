@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minilm_retrieval.maintenance import CollectionDescription, CollectionSummary
 
 _SOURCES = 20
-_FINGERPRINT = 12
+_FINGERPRINT = 8
 
 
 def collections(
@@ -59,7 +59,7 @@ def _print_list(summaries: list[CollectionSummary]) -> None:
         typer.echo("There are no collections.", err=True)
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("collection", overflow="fold")
+    table.add_column("name", overflow="fold")
     for heading in ("records", "dimension"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("space", "function", "precision", "fingerprint"):

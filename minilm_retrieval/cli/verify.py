@@ -74,8 +74,8 @@ def _print(report: VerifyReport) -> None:
         elif not faults:
             typer.echo(f"ok     {kind}: {expected}{_figure(kind, report)}")
     count = "uncounted" if report.count is None else f"{report.count:,}"
-    number = "no fault" if report.sound else f"{len(report.faults)} faults"
-    typer.echo(f"{report.collection!r}: {count} records, {number}, in {report.seconds:.1f} s.")
+    number = "none" if report.sound else len(report.faults)
+    typer.echo(f"{report.collection!r}: {count} records; faults: {number}; in {report.seconds:.1f} s.")
 
 
 def _figure(kind: str, report: VerifyReport) -> str:

@@ -113,13 +113,15 @@ class IndexChecks:
         if self.error is not None:
             yield Fault("index", f"The index does not answer: {self.error}", COMPACT)
         if self._unknown:
-            message = f"The index does not reach {self._unknown.total} stored records: no approximate search finds them"
+            message = (
+                f"Records that the index does not reach, so that no search through it finds them: {self._unknown.total}"
+            )
             yield Fault("index", f"{message}.", self._remedy(), **self._unknown.fields())
         if self._stale:
-            message = f"The index holds {self._stale.total} records that are no longer stored"
+            message = f"Records in the index that are no longer stored: {self._stale.total}"
             yield Fault("index", f"{message}.", COMPACT, **self._stale.fields())
         if self._lost:
-            message = f"{self._lost.total} of {self.looked_for} stored vectors do not find their own record"
+            message = f"Stored vectors that do not find their own record: {self._lost.total} of {self.looked_for}"
             yield Fault("self-hit", f"{message}.", self._remedy(), **self._lost.fields())
         if recall is not None and recall < LEAST_RECALL:
             message = f"The index finds {recall:.1%} of the {self._k} nearest, where {LEAST_RECALL:.0%} are expected"

@@ -114,7 +114,9 @@ class VectorReader:
         """Yield what is wrong, when all pages have been read."""
         if self._unreadable:
             number = f"{'' if self._exact else 'at most '}{self._unreadable.total}"
-            message = f"The index is damaged: {number} vectors cannot be read from it. {self.error or ''}".rstrip()
+            message = (
+                f"The index is damaged. Vectors that cannot be read from it: {number}. {self.error or ''}".rstrip()
+            )
             yield Fault("index", message, REEMBED, **self._unreadable.fields())
 
     def _lots(self, ids: list[str]) -> Iterator[VectorPage]:

@@ -16,6 +16,7 @@ from minilm_retrieval.maintenance.faults import Examples, Fault
 
 INDEX_AGAIN = "Run `minilm index` again over the same files."
 _COPY = "Run `minilm reembed`, which copies what can be read into a new collection."
+_LEFT_ALONE = "No run replaces or removes them."
 _DELETE = "Delete these records (collection.delete(ids=...)), then run `minilm index` again."
 _UNPLACED = re.compile(rf"{ID_PREFIX}[0-9a-f]{{32}}")
 # No real document has so many passages; an id that says so would only cost memory.
@@ -110,7 +111,7 @@ class RecordChecks:
             yield Fault("count", f"The store counts {before} records, and gives {self.seen}.", _COPY)
         repeated = self.seen - len(np.unique(np.frombuffer(self._hashes, dtype=np.int64)))
         if repeated:
-            yield Fault("count", f"{repeated} records have the id of another one.", _COPY, total=repeated)
+            yield Fault("count", f"Records with the id of another one: {repeated}.", _COPY, total=repeated)
 
     def faults(self, source_of: Callable[[str], str]) -> Iterator[Fault]:
         """Yield what is wrong, when all records have been taken.
@@ -120,33 +121,40 @@ class RecordChecks:
         """
         yield from self._incomplete(source_of)
         if self._foreign:
-            message = f"{self._foreign.total} passages have metadata without the source that is in their id"
-            yield Fault("orphan", f"{message}: no run would replace or remove them.", _DELETE, **self._foreign.fields())
+            message = f"Passages whose metadata lacks the source that is in their id: {self._foreign.total}"
+            yield Fault("orphan", f"{message}. {_LEFT_ALONE}", _DELETE, **self._foreign.fields())
         if self._unplaced:
-            message = f"{self._unplaced.total} passages have an unknown form of id, which no run replaces or removes"
-            yield Fault("orphan", f"{message}.", _DELETE, **self._unplaced.fields())
+            message = f"Passages whose id has an unknown form: {self._unplaced.total}"
+            yield Fault("orphan", f"{message}. {_LEFT_ALONE}", _DELETE, **self._unplaced.fields())
         if self._gone:
-            message = f"The files of {self._gone.total} sources are gone, such as {self._gone.worst()[0][0]}"
+            message = f"Sources whose files are gone: {self._gone.total}, such as {self._gone.worst()[0][0]}"
             remedy = "Run `minilm index ... --prune` over their folder, which removes what is no longer there."
             yield Fault("orphan", f"{message}.", remedy, **self._gone.fields())
         if self._misplaced:
-            message = f"{self._misplaced.total} passages have a start and end that do not fit the length of their text"
+            message = f"Passages whose start and end do not fit the length of their text: {self._misplaced.total}"
             yield Fault("offsets", f"{message}.", _DELETE, **self._misplaced.fields())
 
     def _incomplete(self, source_of: Callable[[str], str]) -> Iterator[Fault]:
-        lacking = _Sources("missing", "{sources} sources are not whole: {passages} passages are missing")
+        lacking = _Sources(
+            "missing", "Sources that are not whole: {sources}, such as {example}; passages missing: {passages}."
+        )
         torn = _Sources(
-            "missing", "{sources} sources have several versions, none of them whole: {passages} passages are missing"
+            "missing",
+            "Sources with several versions, none of them whole: {sources}, such as {example}; passages missing from "
+            "the fullest: {passages}.",
         )
         left = _Sources(
             "orphan",
-            "{sources} sources have {passages} passages of another version beside a whole one, as an interrupted run "
-            "leaves them",
+            "Sources with part of another version beside a whole one, as an interrupted run leaves it: {sources}, such "
+            "as {example}; passages left over: {passages}.",
         )
         doubled = _Sources(
-            "orphan", "{sources} sources have several whole versions, {passages} passages in all; one is current"
+            "orphan",
+            "Sources with several whole versions, of which one is current: {sources}, such as {example}; passages in "
+            "all of them: {passages}.",
         )
-        for versions in map(list, map(dict.values, self._sources.values())):
+        for by_name in self._sources.values():
+            versions = list(by_name.values())
             whole = [version for version in versions if version.is_whole()]
             if len(whole) > 1:
                 doubled.add(versions, (id for version in whole for id in version.stored()))
@@ -178,8 +186,10 @@ class _Sources:
             self.examples.add(id)
 
     def fault(self, source_of: Callable[[str], str]) -> Fault:
-        message = self.message.format(sources=self.sources, passages=self.examples.total)
-        return Fault(self.kind, f"{message}; such as {source_of(self.witness)}.", INDEX_AGAIN, **self.examples.fields())
+        message = self.message.format(
+            sources=self.sources, passages=self.examples.total, example=source_of(self.witness)
+        )
+        return Fault(self.kind, message, INDEX_AGAIN, **self.examples.fields())
 
 
 def _fits(document: str | None, start: Any, end: Any) -> bool:

@@ -146,7 +146,7 @@ class VectorChecks:
                 OTHER_MODEL,
             )
         if self._infinite:
-            message = f"{self._infinite.total} vectors hold NaN or infinity."
+            message = f"Vectors that hold NaN or infinity: {self._infinite.total}."
             yield Fault("not-finite", message, REEMBED, **self._infinite.fields())
         yield from self._length_faults()
         if self._differing:
@@ -162,7 +162,7 @@ class VectorChecks:
 
     def _length_faults(self) -> Iterator[Fault]:
         if self._zero:
-            message = f"{self._zero.total} vectors are zero in every number: no search finds them."
+            message = f"Vectors that are zero in every number, so that no search finds them: {self._zero.total}."
             yield Fault("not-unit", message, REEMBED, **self._zero.fields())
         if not self._lengths or not self._embedder.normalize:
             return
@@ -176,7 +176,7 @@ class VectorChecks:
                 total=self._lengths.total,
             )
             return
-        message = f"{self._lengths.total} of {self.taken} vectors do not have unit length (lengths are {lengths})."
+        message = f"Vectors without unit length: {self._lengths.total} of {self.taken}; lengths are {lengths}."
         yield Fault("not-unit", message, REEMBED, **self._lengths.fields())
 
     def _difference(self) -> Fault:
@@ -188,7 +188,9 @@ class VectorChecks:
             said += f"embedder's for the same texts is {mean:.2f}"
             remedy = OTHER_MODEL
         else:
-            said = f"{self._differing.total} of {self.compared} vectors compared are not those of their texts: "
+            said = (
+                f"Vectors that are not those of their texts: {self._differing.total} of {self.compared} compared, with "
+            )
             said += f"cosines from {worst[0][1]:.2f}, where the same model gives {self._least} or more"
             remedy = REEMBED
         return Fault(
