@@ -74,9 +74,12 @@ def test_csv_gives_a_document_a_row(tmp_path: Path, name: str, delimiter: str) -
     assert failures == []
 
 
-def test_a_csv_column_may_have_no_name(tmp_path: Path) -> None:
-    documents, failures = load(write(tmp_path / "a.csv", ",text\n0,one\n1,two\n"))
-    assert [(document.text, document.metadata) for document in documents] == [("one", {"": "0"}), ("two", {"": "1"})]
+def test_csv_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    documents, failures = load(write(tmp_path / "a.csv", ",text,,topic\n0,one,,x\n1,two,,y\n"))
+    assert [(document.text, document.metadata) for document in documents] == [
+        ("one", {"topic": "x"}),
+        ("two", {"topic": "y"}),
+    ]
     assert failures == []
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from minilm_retrieval.errors import DocumentError, MissingExtraError
-from minilm_retrieval.ingest.decoding import Encoding, decode, find_encoding
+from minilm_retrieval.errors import DocumentError, InvalidOptionError, MissingExtraError
+from minilm_retrieval.ingest.decoding import Encoding, checked_encoding, decode, find_encoding
 
 if TYPE_CHECKING:
     from markitdown import DocumentConverter
@@ -25,7 +26,9 @@ _CONVERTERS = {
     ".htm": _HTML,
 }
 CONVERTED_SUFFIXES = frozenset(_CONVERTERS)
-_LOGGERS = ("pdfminer", "pdfplumber")
+_LOGGERS = ("pdfminer", "pdfplumber", "bs4")
+# What the converter of spreadsheets writes for an empty cell, and above a column without a heading.
+_EMPTY_CELL = re.compile(r"(?<=\| )(?:NaN|Unnamed: \d+)(?= \|)")
 
 
 def to_markdown(data: bytes, suffix: str, encoding: Encoding | None = None) -> tuple[str, dict[str, str]]:
@@ -49,10 +52,12 @@ def to_markdown(data: bytes, suffix: str, encoding: Encoding | None = None) -> t
         converter = _converter(suffix)
         metadata: dict[str, str] = {}
         if _CONVERTERS[suffix] == _HTML:
-            encoding = encoding or _html_encoding(data)
+            encoding = encoding or find_encoding(data, declared=_declared_encoding(data))
             metadata = encoding.metadata
             data = decode(data, encoding).encode("utf-8", "replace")
         text = _converted(converter, data, suffix)
+    if suffix == ".xlsx":
+        text = _EMPTY_CELL.sub("", text)
     if not text.strip():
         raise DocumentError("holds no text (scanned pages?)" if suffix == ".pdf" else "holds no text")
     return text, metadata
@@ -80,19 +85,16 @@ def _converted(converter: DocumentConverter, data: bytes, suffix: str) -> str:
         raise DocumentError(f"cannot be converted: {type(error).__name__}: {reason}".rstrip(": ")) from error
 
 
-def _html_encoding(data: bytes) -> Encoding:
-    """Return the encoding of a page: what its bytes prove, else what it declares, else a guess."""
+def _declared_encoding(data: bytes) -> Encoding | None:
     from bs4.dammit import EncodingDetector
 
-    found = find_encoding(data)
-    declared = EncodingDetector.find_declared_encoding(data, is_html=True) if found.guessed else None
-    if declared is not None:
-        try:
-            data.decode(declared)
-            return Encoding(declared)
-        except (LookupError, UnicodeError):
-            pass
-    return found
+    name = EncodingDetector.find_declared_encoding(data, is_html=True)
+    try:
+        declared = None if name is None else checked_encoding(name)
+    except InvalidOptionError:
+        return None
+    # Browsers take Latin-1 and ASCII for Windows' extension of them, and so do those who write pages.
+    return Encoding("cp1252") if declared is not None and declared.name in ("iso8859-1", "ascii") else declared
 
 
 @contextmanager

@@ -20,13 +20,16 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _MARK = "\ufeff"
-# What people's older files are in. Of guesses that fit equally well, the first here is taken.
-# fmt: off
-_LEGACY = [
-    "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
-    "cp1256", "cp1257", "cp1258", "cp874", "koi8_r", "koi8_u", "cp866", "iso8859_2", "mac_roman",
-]
-# fmt: on
+# What people's older files are in. Of guesses that fit equally well, the first is taken.
+_WESTERN = "cp1252"
+_LATIN = ["cp1250", "cp1254", "cp1257", "cp1258", "iso8859_2", "mac_roman"]
+_MULTIBYTE = ["cp932", "gb18030", "big5", "cp949", "euc_jp"]
+_OTHER_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp874", "koi8_r", "koi8_u", "cp866"]
+_LATIN_SCRIPT = [_WESTERN, *_MULTIBYTE, *_LATIN]
+_EVERY_SCRIPT = [_WESTERN, *_MULTIBYTE, *_OTHER_SCRIPTS, *_LATIN]
+_WESTERN_SHARE = 0.3
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_WORD_OF_OTHER_SCRIPT = re.compile(rb"[\x80-\xff]{3}")
 # How much more mess, and less of a language, the detector may see in a guess that still fits equally well. It takes
 # short Western texts for Central European ones.
 _EQUAL_MESS, _EQUAL_WESTERN_MESS, _EQUAL_COHERENCE = 0.01, 0.06, 0.05
@@ -72,19 +75,22 @@ def checked_encoding(name: str) -> Encoding:
         ) from error
 
 
-def find_encoding(data: bytes, whole: bool = True) -> Encoding:
+def find_encoding(data: bytes, whole: bool = True, declared: Encoding | None = None) -> Encoding:
     """Find out how bytes stand for text.
 
     A byte order mark decides; else what is UTF-8 is taken for that. Anything else is guessed.
 
     Args:
         data: A file's content, or the beginning of it.
-        whole: Whether it is all of the content, so that its end may not be in the middle of a character.
+        whole: Whether it is all of the content; else its last line is left out, since it may end within a character.
+        declared: What the content says of itself, taken in place of a guess if it fits.
 
     Raises:
         NotTextError: It is not text, or of no known encoding.
         DocumentError: It is UTF-8 with damaged places, which a guess would turn into wrong letters throughout.
     """
+    if not whole:
+        data = data[: data.rfind(b"\n") + 1] or data
     for mark, name in _MARKS:
         if data.startswith(mark):
             return Encoding(name)
@@ -93,6 +99,8 @@ def find_encoding(data: bytes, whole: bool = True) -> Encoding:
     first_bad = _first_bad_byte(data, "utf-8", whole)
     if first_bad is None:
         return Encoding("utf-8")
+    if declared is not None and _first_bad_byte(data, declared.name, whole) is None:
+        return declared
     if _CONTROLS.search(data):
         raise NotTextError("is binary: it holds control characters and is not UTF-8")
     replaced = data.decode("utf-8", "replace")
@@ -164,16 +172,18 @@ def _guesses(sample: bytes) -> list[str]:
     """Return the encodings that fit a sample, the likeliest first."""
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(sample, cp_isolation=_LEGACY)
+    known = _EVERY_SCRIPT if _WORD_OF_OTHER_SCRIPT.search(sample) else _LATIN_SCRIPT
+    matches = from_bytes(sample, cp_isolation=known)
     best = matches.best()
     if best is None:
-        return []
-    found = [(match, name) for match in matches for name in match.could_be_from_charset if name in _LEGACY]
+        # Of a few words, the detector takes a letter and a sign outside ASCII for a mess.
+        return [_WESTERN] if len(_NOT_ASCII.findall(sample)) < _WESTERN_SHARE * len(sample) else []
+    found = [(match, name) for match in matches for name in match.could_be_from_charset if name in known]
     # A text of few letters outside ASCII fits many encodings, and then the detector's order says little.
     equal = [
         name
         for match, name in found
-        if match.chaos <= best.chaos + (_EQUAL_WESTERN_MESS if name == _LEGACY[0] else _EQUAL_MESS)
+        if match.chaos <= best.chaos + (_EQUAL_WESTERN_MESS if name == _WESTERN else _EQUAL_MESS)
         and match.coherence >= best.coherence - _EQUAL_COHERENCE
     ]
-    return list(dict.fromkeys(sorted(equal, key=_LEGACY.index) + [name for _, name in found]))
+    return list(dict.fromkeys(sorted(equal, key=known.index) + [name for _, name in found]))

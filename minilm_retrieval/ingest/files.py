@@ -64,8 +64,11 @@ class FileFinder:
         except FileNotFoundError:
             yield from self._matches(path) if _GLOB.search(path) else [_missing(path)]
             return
-        except (OSError, ValueError) as error:
+        except OSError as error:
             yield Failure(source_name(path), one_line(error))
+            return
+        except ValueError as error:
+            yield Failure(path, f"is no path: {error}")
             return
         if stat.S_ISDIR(mode):
             yield from walk(path, self._selection)

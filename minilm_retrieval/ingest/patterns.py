@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec, Pattern
+from pathspec import GitIgnoreSpec, PathSpec, Pattern
 
-from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.errors import DocumentError, InvalidOptionError
 
 _IGNORE_FILE = ".gitignore"
 _REPOSITORY = ".git"
@@ -20,8 +20,8 @@ _CONTENTS = re.compile(r"/\*\*$")
 _ANY_FOLDER = re.compile(r"^(!?)\*\*?/$")
 
 
-def compiled(option: str, patterns: Sequence[str]) -> GitIgnoreSpec:
-    """Compile patterns that a caller gave.
+def compiled(option: str, patterns: Sequence[str]) -> PathSpec[Pattern]:
+    """Compile patterns that a caller gave; the last that matches a path decides.
 
     Raises:
         InvalidOptionError: A pattern is not valid, or says nothing; the message names it and the option.
@@ -32,7 +32,7 @@ def compiled(option: str, patterns: Sequence[str]) -> GitIgnoreSpec:
                 f"{option} has the pattern {pattern!r}, which matches nothing; "
                 "patterns are written as in .gitignore, such as '*.py' or 'src/**/*.txt'."
             )
-    return GitIgnoreSpec.from_lines(patterns)
+    return PathSpec(GitIgnoreSpec.from_lines(patterns).patterns)
 
 
 def hidden_names(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class IgnoreRules:
             folder: Absolute path without symbolic links.
 
         Raises:
-            OSError: A ``.gitignore`` file cannot be read.
+            DocumentError: A ``.gitignore`` file cannot be read.
         """
         lineage = [Path(folder), *Path(folder).parents]
         depth = next((number for number, above in enumerate(lineage) if Path(above, _REPOSITORY).exists()), 0)
@@ -73,12 +73,16 @@ class IgnoreRules:
         """Return the rules that hold in a folder, given that these hold in the one above it.
 
         Raises:
-            OSError: Its ``.gitignore`` file cannot be read.
+            DocumentError: Its ``.gitignore`` file cannot be read, so nobody knows what is to be left out.
         """
         file = Path(folder, _IGNORE_FILE)
         if not file.is_file():
             return self
-        lines = os.fsdecode(file.read_bytes().removeprefix(b"\xef\xbb\xbf")).split("\n")
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise DocumentError(f"its {_IGNORE_FILE} file cannot be read: {error.strerror}") from error
+        lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n")
         rules = [rule for line in lines for rule in _rules(line.rstrip("\r"))]
         return IgnoreRules((*self.files, (str(Path(folder, "_"))[:-1], rules)))
 

@@ -42,7 +42,7 @@ def read_file(file: SourceFile, text_field: str, encoding: Encoding | None) -> I
             yield from _documents(file.source, Path(file.path).suffix.lower(), stream, text_field, encoding)
     except (NotTextError, MissingExtraError) as error:
         yield Failure(file.source, str(error)) if file.named else Skipped(file.source, str(error))
-    except (OSError, DocumentError) as error:
+    except (OSError, DocumentError, UnicodeError, MemoryError) as error:
         yield Failure(file.source, one_line(error))
 
 
@@ -99,11 +99,13 @@ def _csv_records(lines: Iterator[str], delimiter: str, text_field: str) -> Itera
         return
     if text_field not in header:
         raise DocumentError(f"has no column {text_field!r}; its columns are {', '.join(header)}")
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DocumentError(f"has several columns of the name {', '.join(map(repr, repeated))}")
     while (row := _unlimited(lambda: next(reader, None))) is not None:
         extra = row.pop(None, None)
+        # A column of no name, such as the one for row numbers, cannot be stored under one.
+        row.pop("", None)
         yield reader.line_num, DocumentError(f"has more fields than the header: {extra}") if extra else row
 
 

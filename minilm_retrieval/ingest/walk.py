@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
+from pathspec import PathSpec, Pattern
 
+from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest.documents import Failure, Skipped
 from minilm_retrieval.ingest.patterns import IgnoreRules
 
@@ -46,8 +47,8 @@ class Selection:
     """
 
     suffixes: frozenset[str]
-    include: tuple[GitIgnoreSpec, ...]
-    exclude: GitIgnoreSpec
+    include: tuple[PathSpec[Pattern], ...]
+    exclude: PathSpec[Pattern]
     hidden: tuple[str, ...]
     gitignore: bool
 
@@ -80,8 +81,8 @@ def walk(root: str, selection: Selection) -> Iterator[SourceFile | Failure | Ski
     real = os.path.realpath(root)
     try:
         folders = [_Folder(real, real, "", IgnoreRules.above(real) if selection.gitignore else IgnoreRules())]
-    except OSError as error:
-        yield Failure(source_name(real), f"a .gitignore file above it cannot be read: {one_line(error)}")
+    except (OSError, DocumentError) as error:
+        yield Failure(source_name(real), f"of a folder above it: {one_line(error)}")
         return
     linked: deque[_Folder] = deque()
     entered: set[tuple[int, int]] = set()
@@ -92,6 +93,9 @@ def walk(root: str, selection: Selection) -> Iterator[SourceFile | Failure | Ski
             entries, rules = _listing(folder, selection, entered)
         except OSError as error:
             yield Failure(source_name(folder.real), f"the folder cannot be read: {one_line(error)}")
+            continue
+        except DocumentError as error:
+            yield Failure(source_name(folder.real), str(error))
             continue
         for entry in entries:
             found = _examined(entry, folder, rules, selection)
