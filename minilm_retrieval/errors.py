@@ -39,6 +39,10 @@ class SplittingWarning(UserWarning):
     """Documents are split in another way than those that the collection holds."""
 
 
+class RestartWarning(UserWarning):
+    """Work of an interrupted call does not fit what is asked now; it was thrown away and is done anew."""
+
+
 class ModelNotFoundError(MiniLMError, FileNotFoundError):
     """The model's files are nowhere on this machine and could not be downloaded."""
 
@@ -93,3 +97,7 @@ class InvalidFilterError(MiniLMError, ValueError):
 
 class DocumentError(MiniLMError, ValueError):
     """A document cannot be read or indexed as it is; the message says which one and why."""
+
+
+class TransferError(MiniLMError, ValueError):
+    """A file with an exported collection cannot be written, read, or taken into a collection; the message says why."""

@@ -20,6 +20,7 @@ BUILTINS = {
     "StoreError": OSError,
     "InvalidFilterError": ValueError,
     "DocumentError": ValueError,
+    "TransferError": ValueError,
 }
 
 

@@ -1,5 +1,6 @@
 """Collections over the years: what is in them, whether it is sound, and how to repair it."""
 
+from minilm_retrieval.maintenance.compact import CompactReport, compact_collections
 from minilm_retrieval.maintenance.describe import (
     CollectionDescription,
     CollectionSummary,
@@ -7,6 +8,7 @@ from minilm_retrieval.maintenance.describe import (
     list_collections,
 )
 from minilm_retrieval.maintenance.faults import CHECKS, Fault
+from minilm_retrieval.maintenance.reembed import ReembedReport, reembed_collection
 from minilm_retrieval.maintenance.verify import DEFAULT_SAMPLE, VerifyReport, verify_collection
 
 __all__ = [
@@ -14,9 +16,13 @@ __all__ = [
     "DEFAULT_SAMPLE",
     "CollectionDescription",
     "CollectionSummary",
+    "CompactReport",
     "Fault",
+    "ReembedReport",
     "VerifyReport",
+    "compact_collections",
     "describe_collection",
     "list_collections",
+    "reembed_collection",
     "verify_collection",
 ]

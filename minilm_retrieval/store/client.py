@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 DEFAULT_PORT = 8000
-_DATABASE_FILE = "chroma.sqlite3"
+DATABASE_FILE = "chroma.sqlite3"
 
 
 def chroma() -> Any:
@@ -92,9 +92,9 @@ def _http_client(host: str, port: int, ssl: bool, headers: Mapping[str, str] | N
 
 def _local_client(path: Path, create: bool) -> ClientAPI:
     chromadb = chroma()
-    if not create and not (path / _DATABASE_FILE).is_file():
+    if not create and not (path / DATABASE_FILE).is_file():
         raise StoreError(
-            f"{path} holds no Chroma database (no {_DATABASE_FILE}). Index something first, or check the path."
+            f"{path} holds no Chroma database (no {DATABASE_FILE}). Index something first, or check the path."
         )
     quiet = chromadb.config.Settings(anonymized_telemetry=False)
     try:

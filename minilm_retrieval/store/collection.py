@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError
+from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.store.client import connect, store_errors
 from minilm_retrieval.store.hits import NO_FILTER, Filter
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
 SPACES = ("cosine", "l2", "ip")
+REWRITING = ".rewriting"
+REPLACED = ".replaced"
+BEFORE = ".before"
+"""While a collection is rewritten, these end the name of the new one, of the old one once it makes way, and of an old
+one that is kept; see :mod:`minilm_retrieval.maintenance.switch`."""
 # Chroma functions that compute this model under another name.
 _SAME_MODEL_FUNCTIONS = frozenset({"default", "onnx_mini_lm_l6_v2"})
 _SAME_MODEL_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
@@ -106,6 +111,7 @@ def open_collection(
     found = _get(store, name)
     if found is not None:
         return found
+    _refuse_half_switched(store, name)
     if not create:
         names = collection_names(store)
         listed = f"There are: {', '.join(names)}." if names else "There are none."
@@ -117,6 +123,16 @@ def collection_names(client: ClientAPI) -> list[str]:
     """Return the names of all collections of a client, sorted."""
     with store_errors("listing collections"):
         return sorted(collection.name for collection in client.list_collections())
+
+
+def _refuse_half_switched(client: ClientAPI, name: str) -> None:
+    """Keep a collection from being made anew in the place of one that is being rewritten."""
+    aside = (name + REPLACED, name + BEFORE)
+    if _get(client, name + REWRITING) is not None and any(_get(client, old) is not None for old in aside):
+        raise StoreError(
+            f"The collection {name!r} is being rewritten, or that was interrupted at its last step; nothing is lost. "
+            f"If nobody is at work on it, finish it with: minilm compact --collection {name}"
+        )
 
 
 def _get(client: ClientAPI, name: str) -> Collection | None:
