@@ -161,6 +161,15 @@ def test_records_in_other_encodings(tmp_path: Path, name: str, rows: list[str]) 
         assert len(found) == 3
 
 
+def test_a_large_file_is_seen_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"plain text\n" * 200_000 + b"caf\xe9 au lait\n")
+    (document,) = load(file)
+    assert isinstance(document, Document)
+    assert document.text.endswith("café au lait\n")
+    assert document.metadata == {"encoding": "cp1252"}
+
+
 def test_records_are_read_up_to_what_cannot_be_decoded(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     row = b'{"text": "%s"}\n' % (b"x" * 985)

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest.documents import Failure, Skipped
+from minilm_retrieval.ingest.names import one_line, printable, source_name
 from minilm_retrieval.ingest.patterns import compiled, hidden_names
-from minilm_retrieval.ingest.walk import NOT_REGULAR, Selection, SourceFile, one_line, source_name, walk
+from minilm_retrieval.ingest.walk import NOT_REGULAR, Selection, SourceFile, walk
 
 _T = TypeVar("_T")
 _GLOB = re.compile(r"[*?\[]")
@@ -61,11 +62,8 @@ class FileFinder:
     def _found(self, path: str) -> Iterator[SourceFile | Failure | Skipped]:
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116
-        except FileNotFoundError:
-            yield from self._matches(path) if _GLOB.search(path) else [_missing(path)]
-            return
         except OSError as error:
-            yield Failure(source_name(path), one_line(error))
+            yield from self._matches(path) if _GLOB.search(path) else [_missing(path, error)]
             return
         except ValueError as error:
             yield Failure(path, f"is no path: {error}")
@@ -81,25 +79,22 @@ class FileFinder:
         """Yield the files that a pattern matches, which is to walk the folder before its first wildcard."""
         parts = Path(pattern).parts
         fixed = next(number for number, part in enumerate(parts) if _GLOB.search(part))
-        folder, below = Path(*parts[:fixed]), "/".join(parts[fixed:])
+        folder, below = str(Path(*parts[:fixed])), "/".join(parts[fixed:])
         # The folder is named in these failures: what was found in it before is not gone.
-        if not folder.is_dir():
-            yield Failure(source_name(str(folder)), f"no such folder, for the pattern {pattern!r}")
+        if not os.path.isdir(folder):  # noqa: PTH112
+            yield Failure(source_name(folder), f"no such folder, for the pattern {pattern!r}")
             return
-        selection = self._selection
+        selection = replace(
+            self._selection,
+            include=(*self._selection.include, compiled("paths", [f"/{below}"])),
+            hidden=self._selection.hidden + hidden_names([below]),
+        )
         matched = False
-        for found in walk(
-            str(folder),
-            replace(
-                selection,
-                include=(*selection.include, compiled("paths", [f"/{below}"])),
-                hidden=selection.hidden + hidden_names([below]),
-            ),
-        ):
+        for found in walk(folder, selection):
             matched = True
             yield found
         if not matched:
-            yield Failure(source_name(str(folder)), f"no file in it matches the pattern {pattern!r}")
+            yield Failure(source_name(folder), f"no file in it matches the pattern {pattern!r}")
 
 
 def listed(option: str, values: Iterable[_T]) -> list[_T]:
@@ -113,6 +108,8 @@ def listed(option: str, values: Iterable[_T]) -> list[_T]:
     return list(values)
 
 
-def _missing(path: str) -> Failure:
-    link = "a symbolic link to a missing file" if os.path.islink(path) else "no such file or folder"  # noqa: PTH114
-    return Failure(source_name(path), link)
+def _missing(path: str, error: OSError) -> Failure:
+    reason = "no such file or folder" if isinstance(error, FileNotFoundError) else one_line(error)
+    if os.path.islink(path):  # noqa: PTH114
+        reason = f"the symbolic link {printable(path)} leads there: {reason}"
+    return Failure(source_name(path), reason)

@@ -41,7 +41,7 @@ def load_documents(
         paths: Files, folders, and patterns such as ``"docs/**/*.md"``, for which all that is said of folders holds.
         text_field: Name of the text's field in JSONL and CSV.
         include: In folders, read the files that match one of these patterns instead, of whatever type. Patterns are
-            written as in ``.gitignore``, relative to the folder given.
+            written as in ``.gitignore``, relative to the folder given, or the one before a pattern's first wildcard.
         exclude: In folders, leave out what matches one of these patterns.
         gitignore: In folders, leave out what ``.gitignore`` files leave out: those of the folder, of the folders in
             it, and of the folders above it up to the root of its repository.

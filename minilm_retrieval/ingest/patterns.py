@@ -11,6 +11,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec, PathSpec, Pattern
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.ingest.names import one_line, printable
 
 _IGNORE_FILE = ".gitignore"
 _REPOSITORY = ".git"
@@ -81,7 +82,7 @@ class IgnoreRules:
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise DocumentError(f"its {_IGNORE_FILE} file cannot be read: {error.strerror}") from error
+            raise DocumentError(f"{printable(str(file))} cannot be read: {one_line(error)}") from error
         lines = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf")).split("\n")
         rules = [rule for line in lines for rule in _rules(line.rstrip("\r"))]
         return IgnoreRules((*self.files, (str(Path(folder, "_"))[:-1], rules)))

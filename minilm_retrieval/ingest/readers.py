@@ -6,15 +6,17 @@ import csv
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, BinaryIO, TypeVar
 
 from minilm_retrieval.errors import DocumentError, MissingExtraError
 from minilm_retrieval.ingest.converter import CONVERTED_SUFFIXES, to_markdown
 from minilm_retrieval.ingest.decoding import Encoding, NotTextError, decode, decoded_lines, find_encoding
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
-from minilm_retrieval.ingest.walk import NOT_REGULAR, SourceFile, one_line
+from minilm_retrieval.ingest.names import one_line
+from minilm_retrieval.ingest.walk import NOT_REGULAR, SourceFile
 
 MARKDOWN_SUFFIXES = frozenset({".md", ".markdown"})
 TEXT_SUFFIXES = frozenset({".txt", ".text", ".rst"}) | MARKDOWN_SUFFIXES
@@ -22,9 +24,10 @@ JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 CSV_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = TEXT_SUFFIXES | JSONL_SUFFIXES | CSV_DELIMITERS.keys() | CONVERTED_SUFFIXES
 _ID_FIELDS = ("id", "_id")
-# From this much of a file of records its encoding is found out; the rest is read line by line.
+# From this much of a file its encoding is found out, for a file of records for good: the rest is read line by line.
 _BEGINNING_BYTES = 1 << 20
 _CSV_FIELD_LIMIT = 2**31 - 1
+_SHOWN_CHARACTERS = 200
 
 _T = TypeVar("_T")
 
@@ -63,24 +66,43 @@ def _documents(
         text, metadata = to_markdown(stream.read(), suffix, encoding)
         yield Document(source, text, metadata, "markdown")
     elif suffix in JSONL_SUFFIXES or suffix in CSV_DELIMITERS:
-        if encoding is None:
-            beginning = stream.read(_BEGINNING_BYTES)
-            encoding = find_encoding(beginning, whole=len(beginning) < _BEGINNING_BYTES)
-            stream.seek(0)
-        if suffix in JSONL_SUFFIXES:
-            records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
-        else:
-            records = _csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
-        for number, record in records:
-            try:
-                yield _record_document(source, number, record, text_field, encoding)
-            except DocumentError as error:
-                yield Failure(f"{source}#{number}", str(error))
+        yield from _record_documents(source, suffix, stream, text_field, encoding or _first_guess(stream)[0])
     else:
-        data = stream.read()
-        encoding = encoding or find_encoding(data)
-        text = decode(data, encoding)
-        yield Document(source, text, encoding.metadata, "markdown" if suffix in MARKDOWN_SUFFIXES else "text")
+        yield _text_document(source, suffix, stream, encoding)
+
+
+def _first_guess(stream: BinaryIO) -> tuple[Encoding, bool]:
+    """Return the encoding that the beginning of a file has, and whether that is all of the file."""
+    beginning = stream.read(_BEGINNING_BYTES)
+    is_whole = len(beginning) < _BEGINNING_BYTES
+    stream.seek(0)
+    return find_encoding(beginning, is_whole), is_whole
+
+
+def _text_document(source: str, suffix: str, stream: BinaryIO, encoding: Encoding | None) -> Document:
+    is_certain = True
+    if encoding is None:
+        # Also so that a film is known to be none before all of it is in memory.
+        encoding, is_certain = _first_guess(stream)
+    data = stream.read()
+    if not is_certain:
+        encoding = find_encoding(data)
+    text = decode(data, encoding)
+    return Document(source, text, encoding.metadata, "markdown" if suffix in MARKDOWN_SUFFIXES else "text")
+
+
+def _record_documents(
+    source: str, suffix: str, stream: BinaryIO, text_field: str, encoding: Encoding
+) -> Iterator[Document | Failure]:
+    if suffix in JSONL_SUFFIXES:
+        records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
+    else:
+        records = _csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
+    for number, record in records:
+        try:
+            yield _record_document(source, number, record, text_field, encoding)
+        except DocumentError as error:
+            yield Failure(f"{source}#{number}", str(error))
 
 
 def _jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
@@ -98,15 +120,19 @@ def _csv_records(lines: Iterator[str], delimiter: str, text_field: str) -> Itera
     if header is None:
         return
     if text_field not in header:
-        raise DocumentError(f"has no column {text_field!r}; its columns are {', '.join(header)}")
+        raise DocumentError(f"has no column {text_field!r}; its columns are {_shown(header)}")
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
-        raise DocumentError(f"has several columns of the name {', '.join(map(repr, repeated))}")
+        raise DocumentError(f"has several columns of the name {_shown(repeated)}")
     while (row := _unlimited(lambda: next(reader, None))) is not None:
-        extra = row.pop(None, None)
+        extra: list[str] = row.pop(None, None) or []
         # A column of no name, such as the one for row numbers, cannot be stored under one.
         row.pop("", None)
-        yield reader.line_num, DocumentError(f"has more fields than the header: {extra}") if extra else row
+        yield reader.line_num, DocumentError(f"has more fields than the header: {_shown(extra)}") if any(extra) else row
+
+
+def _shown(names: Iterable[str]) -> str:
+    return shorten(", ".join(map(repr, names)), _SHOWN_CHARACTERS, placeholder=" ...")
 
 
 def _unlimited(read: Callable[[], _T]) -> _T:
@@ -126,7 +152,7 @@ def _record_document(source: str, number: int, record: Any, text_field: str, enc
     if not isinstance(record, dict):
         raise DocumentError(f"is a {type(record).__name__}, expected an object with the field {text_field!r}")
     if not isinstance(record.get(text_field), str):
-        raise DocumentError(f"has no text in the field {text_field!r}; its fields are {', '.join(map(str, record))}")
+        raise DocumentError(f"has no text in the field {text_field!r}; its fields are {_shown(record)}")
     own_id = next((record[name] for name in _ID_FIELDS if record.get(name) not in (None, "")), number)
     metadata = {key: value for key, value in record.items() if key != text_field and key not in _ID_FIELDS}
     return Document(f"{source}#{own_id}", record[text_field], {**encoding.metadata, **metadata})

@@ -14,6 +14,7 @@ from pathspec import PathSpec, Pattern
 
 from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest.documents import Failure, Skipped
+from minilm_retrieval.ingest.names import one_line, printable
 from minilm_retrieval.ingest.patterns import IgnoreRules
 
 NOT_REGULAR = "is not a regular file"
@@ -25,7 +26,7 @@ class SourceFile:
 
     Attributes:
         path: Where to open it.
-        source: Its absolute path without symbolic links, see :func:`source_name`: the id of its document.
+        source: Its absolute path without symbolic links, as text that can be stored: the id of its document.
         named: Given by its own name, so that passing it over is a failure.
     """
 
@@ -82,7 +83,7 @@ def walk(root: str, selection: Selection) -> Iterator[SourceFile | Failure | Ski
     try:
         folders = [_Folder(real, real, "", IgnoreRules.above(real) if selection.gitignore else IgnoreRules())]
     except (OSError, DocumentError) as error:
-        yield Failure(source_name(real), f"of a folder above it: {one_line(error)}")
+        yield Failure(printable(real), one_line(error))
         return
     linked: deque[_Folder] = deque()
     entered: set[tuple[int, int]] = set()
@@ -92,10 +93,10 @@ def walk(root: str, selection: Selection) -> Iterator[SourceFile | Failure | Ski
         try:
             entries, rules = _listing(folder, selection, entered)
         except OSError as error:
-            yield Failure(source_name(folder.real), f"the folder cannot be read: {one_line(error)}")
+            yield Failure(printable(folder.real), f"the folder cannot be read: {one_line(error)}")
             continue
         except DocumentError as error:
-            yield Failure(source_name(folder.real), str(error))
+            yield Failure(printable(folder.real), str(error))
             continue
         for entry in entries:
             found = _examined(entry, folder, rules, selection)
@@ -132,14 +133,15 @@ def _examined(
     is_folder = stat.S_ISDIR(mode)
     if selection.leaves_out(relative, is_folder) or rules.ignores(entry.path, is_folder):
         return None
-    real = os.path.realpath(entry.path) if entry.is_symlink() else str(Path(folder.real, entry.name))
+    is_link = entry.is_symlink()
+    real = os.path.realpath(entry.path) if is_link else os.path.join(folder.real, entry.name)  # noqa: PTH118
     if is_folder:
         return _Folder(entry.path, real, f"{relative}/", rules)
     if not selection.takes(relative):
         return None
-    source, suffix = source_name(real), Path(entry.name).suffix
+    source, suffix = printable(real), Path(entry.name).suffix
     if problem:
-        link = f"the symbolic link {printable(entry.path)} leads there: " if entry.is_symlink() else ""
+        link = f"the symbolic link {printable(entry.path)} leads there: " if is_link else ""
         return Failure(source, f"{link}{problem}")
     if not stat.S_ISREG(mode):
         return Skipped(source, NOT_REGULAR)
@@ -148,19 +150,3 @@ def _examined(
             source, f"files ending in {suffix} are not read" if suffix else "files without an ending are not read"
         )
     return SourceFile(entry.path, source)
-
-
-def source_name(path: str) -> str:
-    r"""Return the absolute path without symbolic links, as text that can be stored and printed."""
-    return printable(os.path.realpath(path))
-
-
-def printable(path: str) -> str:
-    r"""Return a path as text that can be stored: bytes of its name that are not UTF-8 are written as ``\xff``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def one_line(error: Exception) -> str:
-    """Return what went wrong, without the path that the report names anyway."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(reason.split()) or type(error).__name__
