@@ -125,7 +125,7 @@ def _csv_records(lines: Iterator[str], delimiter: str, text_field: str) -> Itera
     if repeated:
         raise DocumentError(f"has several columns of the name {_shown(repeated)}")
     while (row := _unlimited(lambda: next(reader, None))) is not None:
-        extra: list[str] = row.pop(None, None) or []
+        extra = list(row.pop(None, None) or ())
         # A column of no name, such as the one for row numbers, cannot be stored under one.
         row.pop("", None)
         yield reader.line_num, DocumentError(f"has more fields than the header: {_shown(extra)}") if any(extra) else row
