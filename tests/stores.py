@@ -66,6 +66,13 @@ def random_vectors(count: int, dimension: int = 384, seed: int = 0) -> Any:
 @contextmanager
 def chroma_server(path: Path) -> Iterator[int]:
     """Run `chroma run` on a free port of this machine until the block ends."""
+    with chroma_process(path) as (port, _):
+        yield port
+
+
+@contextmanager
+def chroma_process(path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Do as `chroma_server` does, and give the process too."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -81,7 +88,7 @@ def chroma_server(path: Path) -> Iterator[int]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield port
+        yield port, process
     finally:
         process.terminate()
         process.wait(timeout=20)

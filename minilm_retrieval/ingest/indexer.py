@@ -27,7 +27,7 @@ from minilm_retrieval.ingest.stored import is_whole, sources_other_than, stored_
 from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.compatibility import check_collection
-from minilm_retrieval.store.writer_lock import writer_lock
+from minilm_retrieval.store.writer_lock import full_disk, writer_lock
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # One question to the store about so many documents costs hardly more than one about a single document.
 _LOT_DOCUMENTS = 200
 _LOT_CHARACTERS = 2_000_000
+_LOT_SECONDS = 0.5
 _WAITING_PASSAGES = 2000
 _WRITE_BATCH = 1000
 _END = object()
@@ -144,8 +145,9 @@ class _Run:
                 with self.report.timed("pruning"):
                     self.prune(prune_within)
         except StoreError as error:
+            cause = f"{str(error).rstrip('.')}.{full_disk(self.collection._client)}"
             raise type(error)(
-                f"{error} {self.report.passages_written} passages of this run were written and stay; "
+                f"{cause} {self.report.passages_written} passages of this run were written and stay; "
                 "run it again to go on from there."
             ) from error
         self.report.seconds = time.perf_counter() - started
@@ -167,6 +169,7 @@ class _Run:
         """Read and check documents, and group them."""
         lot: list[CheckedDocument] = []
         characters = 0
+        started = time.perf_counter()
         iterator = iter(documents)
         for number in itertools.count():
             with self.report.timed("reading"):
@@ -175,9 +178,10 @@ class _Run:
             if checked is not None:
                 lot.append(checked)
                 characters += len(checked.document.text)
-            if lot and (document is _END or len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS):
+            full = len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS
+            if lot and (full or document is _END or time.perf_counter() - started >= _LOT_SECONDS):
                 yield lot
-                lot, characters = [], 0
+                lot, characters, started = [], 0, time.perf_counter()
             if document is _END:
                 return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,12 +19,21 @@ from minilm_retrieval.errors import StoreError, StoreLockedError
 
 _LOCK_FILE = "minilm-writer.lock"
 _HOLDER_FILE = "minilm-writer.json"
+_LITTLE_SPACE = 4 * 1024 * 1024
 
 
 def local_directory(client: Any) -> Path | None:
     """Return the directory of a client over a local database; ``None`` for a server, or one in memory."""
     settings = client.get_settings()
     return Path(settings.persist_directory) if settings.is_persistent else None
+
+
+def full_disk(client: Any) -> str:
+    """Return a sentence about the disk of a local directory where it is full, which Chroma's own errors do not say."""
+    directory = local_directory(client)
+    if directory is None or (free := shutil.disk_usage(directory).free) >= _LITTLE_SPACE:
+        return ""
+    return f" The disk of {directory} is full: {free // 1024} KiB are free."
 
 
 @contextmanager
