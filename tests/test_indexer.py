@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import itertools
 import time
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from stores import TOPICS, fill, local_client, random_vectors
+from snapshots import assert_equal, built_from_scratch, snapshot
+from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
-from minilm_retrieval.errors import CollectionMismatchError
-from minilm_retrieval.ingest import Failure, IndexingInterrupted
+from minilm_retrieval.errors import CollectionMismatchError, DocumentError, SplittingWarning, StoreError
+from minilm_retrieval.ingest import Failure, IndexingInterrupted, PassageSplitter
 
 LONG = " ".join(f"{text} Part {number}." for number in range(12) for text in TOPICS)
 
@@ -162,3 +166,158 @@ def test_what_was_indexed_is_found(collection: Any, embedder: MiniLMEmbedder) ->
     index_documents(collection, (Document(str(number), text) for number, text in enumerate(TOPICS)), embedder)
     hit = Retriever(collection, embedder).search("red planet mission", k=1)[0]
     assert (hit.document, hit.metadata["source"]) == (TOPICS[8], "8")
+
+
+def test_unchanged_pieces_of_a_changed_document_are_not_embedded_again(
+    collection: Any, embedder: MiniLMEmbedder, monkeypatch: Any, tmp_path: Path
+) -> None:
+    text = "\n\n".join(f"{topic} " * 12 for topic in TOPICS)
+    index_documents(collection, [Document("a", text, {"v": 1})], embedder, passage_tokens=128)
+    count = collection.count()
+    changed = f"{'A new beginning. ' * 20}\n\n{text}"
+    report = index_documents(collection, [Document("a", changed, {"v": 2})], embedder, passage_tokens=128)
+    assert report.passages_written == collection.count() > count
+    assert report.passages_reused == report.passages_deleted == count
+    monkeypatch.setattr(embedder, "encode_stream", None)
+    again = index_documents(collection, [Document("a", changed, {"v": 3})], embedder, passage_tokens=128)
+    assert again.passages_reused == again.passages_written == collection.count()
+    monkeypatch.undo()
+    scratch = built_from_scratch(tmp_path / "scratch", [Document("a", changed, {"v": 3})], embedder, passage_tokens=128)
+    assert_equal(snapshot(collection), scratch)
+
+
+def test_a_damaged_vector_is_not_taken_over(collection: Any, embedder: MiniLMEmbedder) -> None:
+    index_documents(collection, [Document("a", "the text", {"v": 1})], embedder)
+    collection.update(ids=collection.get()["ids"], embeddings=[[0.0] * 384])
+    report = index_documents(collection, [Document("a", "the text", {"v": 2})], embedder)
+    assert (report.passages_written, report.passages_reused) == (1, 0)
+    np.testing.assert_allclose(
+        collection.get(include=["embeddings"])["embeddings"][0], embedder.encode("the text"), atol=1e-5
+    )
+
+
+def test_an_unfinished_document_is_completed_and_an_older_version_removed(
+    collection: Any, embedder: MiniLMEmbedder, tmp_path: Path
+) -> None:
+    index_documents(collection, [Document("a", LONG)], embedder)
+    whole = snapshot(collection)
+    changed = Document("a", LONG[300:])
+    splitter = PassageSplitter(embedder)
+    half = splitter.split(changed)[::2]
+    collection.upsert(
+        ids=[passage.id for passage in half],
+        embeddings=embedder.encode([passage.text for passage in half]),
+        documents=[passage.text for passage in half],
+        metadatas=[passage.metadata for passage in half],
+    )
+    report = index_documents(collection, [changed], embedder)
+    assert (report.updated, report.passages_deleted) == (1, len(whole))
+    assert_equal(snapshot(collection), built_from_scratch(tmp_path / "scratch", [changed], embedder))
+    assert index_documents(collection, [changed], embedder).unchanged == 1
+
+
+def test_pruning_keeps_to_the_given_places(collection: Any, embedder: MiniLMEmbedder) -> None:
+    documents = [Document(name, f"text {name}") for name in ("/a/x", "/a/y", "/ab/z", "/a/r.csv#1", "/b")]
+    index_documents(collection, documents, embedder)
+    report = index_documents(collection, [documents[0]], embedder, prune=True, prune_within=["/a"])
+    assert (report.deleted, report.passages_deleted) == (2, 2)
+    assert {metadata["source"] for _, metadata in stored(collection).values()} == {"/a/x", "/ab/z", "/b"}
+
+
+def test_pruning_with_nothing_given_removes_nothing(collection: Any, embedder: MiniLMEmbedder) -> None:
+    index_documents(collection, [Document("a", "text")], embedder)
+    report = index_documents(collection, [], embedder, prune=True)
+    assert (report.deleted, collection.count()) == (0, 1)
+    assert report.failed == [Failure("--prune", "no document was given, so nothing was removed")]
+
+
+def test_another_passage_size_is_said_and_taken_up(collection: Any, embedder: MiniLMEmbedder, tmp_path: Path) -> None:
+    documents = [Document("long", LONG), Document("short", "hello")]
+    index_documents(collection, documents, embedder)
+    with pytest.warns(
+        SplittingWarning, match="at most 256 tokens and an overlap of 0 until now; from now on 64 and 16"
+    ):
+        report = index_documents(collection, documents, embedder, passage_tokens=64, passage_overlap=16)
+    assert (report.updated, report.passages_reused) == (2, 1)
+    scratch = tmp_path / "scratch"
+    assert_equal(
+        snapshot(collection), built_from_scratch(scratch, documents, embedder, passage_tokens=64, passage_overlap=16)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = index_documents(collection, documents, embedder, passage_tokens=64, passage_overlap=16)
+    assert again.unchanged == 2
+
+
+def test_settings_do_not_disturb_what_the_collection_notes_itself(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    client = local_client(tmp_path)
+    for metadata in ({"owner": "me"}, {"hnsw:space": "l2", "owner": "me"}):
+        collection = client.create_collection("docs", embedding_function=None, metadata=metadata)
+        index_documents(collection, [Document("a", "text")], embedder)
+        found = client.get_collection("docs", embedding_function=None)
+        assert metadata.items() <= found.metadata.items()
+        assert Retriever(found, embedder).search("text", k=1)[0].score == pytest.approx(1, abs=1e-5)
+        client.delete_collection("docs")
+
+
+def test_metadata_that_is_stored_otherwise_is_reported(collection: Any, embedder: MiniLMEmbedder) -> None:
+    documents = [Document(str(number), "text", {"tags": {"a": number}, "source": "web"}) for number in range(3)]
+    report = index_documents(collection, documents, embedder)
+    assert report.metadata_changes == {"'tags' stored as text": 3, "'source' stored as 'source_'": 3}
+    page = collection.get(where={"source_": "web"}, include=["metadatas"])
+    assert sorted(metadata["tags"] for metadata in page["metadatas"]) == ['{"a": 0}', '{"a": 1}', '{"a": 2}']
+
+
+def test_documents_without_text_are_empty_each_time(collection: Any, embedder: MiniLMEmbedder) -> None:
+    for _ in range(2):
+        report = index_documents(collection, [Document("a", " \n")], embedder)
+        assert (report.empty, report.added, report.unchanged) == (1, 0, 0)
+
+
+def test_stages_are_timed(collection: Any, embedder: MiniLMEmbedder) -> None:
+    def slowly() -> Iterator[Document]:
+        time.sleep(0.2)
+        yield Document("a", LONG)
+
+    report = index_documents(collection, slowly(), embedder)
+    assert report.stage_seconds["reading"] >= 0.2
+    assert all(report.stage_seconds[stage] > 0 for stage in ("splitting", "comparing", "embedding", "writing"))
+    assert report.stage_seconds["embedding"] < report.seconds
+
+
+@pytest.mark.parametrize("item", ["text", None, ("id", "text")])
+def test_other_things_than_documents_are_refused(collection: Any, embedder: MiniLMEmbedder, item: Any) -> None:
+    with pytest.raises(DocumentError, match=rf"got {type(item).__name__} at position 1"):
+        index_documents(collection, [Document("a", "x"), item], embedder)
+
+
+def test_errors_of_the_documents_and_of_the_store_come_through(
+    collection: Any, embedder: MiniLMEmbedder, monkeypatch: Any
+) -> None:
+    def failing() -> Iterator[Document]:
+        yield Document("a", "x")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        index_documents(collection, failing(), embedder)
+
+    def refuse(self: Any, **rest: Any) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(type(collection), "upsert", refuse)
+    endless = (Document(str(number), LONG) for number in itertools.count())
+    with pytest.raises(StoreError, match=r"no more\. 0 passages of this run were written and stay; run it again"):
+        index_documents(collection, endless, embedder)
+
+
+def test_two_writers_on_a_server_with_documents_of_their_own(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    documents = [Document(str(number), f"text {number}") for number in range(60)]
+    with chroma_server(tmp_path / "server") as port:
+        collections = [open_collection("docs", host="127.0.0.1", port=port, create=True) for _ in range(2)]
+        with ThreadPoolExecutor(2) as executor:
+            runs = [
+                executor.submit(index_documents, collection, documents[part::2], embedder)
+                for part, collection in enumerate(collections)
+            ]
+        assert [run.result().added for run in runs] == [30, 30]
+        assert_equal(snapshot(collections[0]), built_from_scratch(tmp_path / "scratch", documents, embedder))

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ def writer_lock(client: Any, action: str) -> Iterator[None]:
         _note_holder(directory, action)
         yield
     finally:
-        (directory / _HOLDER_FILE).unlink(missing_ok=True)
+        with suppress(OSError):
+            (directory / _HOLDER_FILE).unlink()
         lock.release()
 
 
@@ -76,7 +77,7 @@ def _note_holder(directory: Path, action: str) -> None:
         "host": socket.gethostname(),
         "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "action": action,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]),
     }
     try:
         (directory / _HOLDER_FILE).write_text(json.dumps(holder), encoding="utf-8")
