@@ -9,10 +9,13 @@ import typer
 from minilm_retrieval import __version__
 from minilm_retrieval.cli.bench import bench
 from minilm_retrieval.cli.collections import collections
+from minilm_retrieval.cli.compact import compact
 from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.index import index
+from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.search import search
+from minilm_retrieval.cli.transfer import export, import_
 from minilm_retrieval.cli.verify import verify
 
 app = typer.Typer(
@@ -22,8 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (index, search, collections, verify, embed, bench, doctor):
-    app.command()(command)
+for command in (index, search, collections, verify, reembed, compact, export, import_, embed, bench, doctor):
+    app.command(name=command.__name__.rstrip("_"))(command)
 
 
 def _print_version(asked: bool) -> None:

@@ -9,6 +9,7 @@ from minilm_retrieval.maintenance.describe import (
 )
 from minilm_retrieval.maintenance.faults import CHECKS, Fault
 from minilm_retrieval.maintenance.reembed import ReembedReport, reembed_collection
+from minilm_retrieval.maintenance.transfer import ImportReport, export_collection, import_collection
 from minilm_retrieval.maintenance.verify import DEFAULT_SAMPLE, VerifyReport, verify_collection
 
 __all__ = [
@@ -18,10 +19,13 @@ __all__ = [
     "CollectionSummary",
     "CompactReport",
     "Fault",
+    "ImportReport",
     "ReembedReport",
     "VerifyReport",
     "compact_collections",
     "describe_collection",
+    "export_collection",
+    "import_collection",
     "list_collections",
     "reembed_collection",
     "verify_collection",

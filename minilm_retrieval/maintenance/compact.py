@@ -75,15 +75,15 @@ def compact_collections(
     """
     started = time.perf_counter()
     directory = local_directory(client)
+    before = None if directory is None else _size(directory)
     with writer_lock(client, "compacting"):
-        before = None if directory is None else _size(directory)
         wanted = _names(client) if names is None else list(dict.fromkeys(names))
         collections = {name: _rebuild(client, name, show_progress) for name in wanted}
         removed = 0
         if directory is not None:
             removed = remove_unused_folders(directory)
             vacuum(directory)
-        after = None if directory is None else _size(directory)
+    after = None if directory is None else _size(directory)
     return CompactReport(collections, removed, before, after, time.perf_counter() - started)
 
 
