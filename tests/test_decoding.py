@@ -89,6 +89,7 @@ def test_a_declared_encoding_is_no_guess_and_only_taken_if_it_fits() -> None:
         TEXT.encode("utf-16-le"),
         b"\x89PNG\r\n\x1a\n\x0d" + bytes(range(1, 256)),
         bytes(range(128, 256)) * 4,
+        b"\x02\x01caf\xe9 au lait, s'il vous pla\xeet",
         *(random.Random(seed).randbytes(300).replace(b"\0", b"") for seed in range(5)),
     ],
 )

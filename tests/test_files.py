@@ -262,6 +262,8 @@ class TestGitignore:
         ignore(tree, "build/", "d.txt")
         assert read(tree) == []
         assert read(tree, tree / "build", tree / "d.txt") == ["build/a.txt", "build/b/c.txt", "d.txt"]
+        ignore(tree, "*")
+        assert read(tree, tree / "build") == ["build/a.txt", "build/b/c.txt"]
 
     def test_lines_that_are_not_valid_are_passed_over(self, tree: Path) -> None:
         fill(tree, "a.txt", "b.txt")
