@@ -68,11 +68,11 @@ def memory(embedder: MiniLMEmbedder, calls: int) -> None:
         embedder.encode([" ".join(chance.choices(_WORDS, k=chance.randint(1, _MOST_WORDS))) for _ in range(size)])
         texts += size
         if call == max(1, calls // 5):
-            early = _resident("VmRSS")
+            early = resident("VmRSS")
         if call % max(1, calls // 10) == 0:
-            print(f"{call} calls, {texts} texts: {_resident('VmRSS'):.0f} MB resident", flush=True)
-    growth = _resident("VmRSS") / early - 1
-    print(f"growth since call {calls // 5}: {growth:+.1%}; peak {_resident('VmHWM'):.0f} MB")
+            print(f"{call} calls, {texts} texts: {resident('VmRSS'):.0f} MB resident", flush=True)
+    growth = resident("VmRSS") / early - 1
+    print(f"growth since call {calls // 5}: {growth:+.1%}; peak {resident('VmHWM'):.0f} MB")
 
 
 def proportion(embedder: MiniLMEmbedder) -> None:
@@ -80,8 +80,7 @@ def proportion(embedder: MiniLMEmbedder) -> None:
     embedder.warmup()
     for count, rounds in ((1_000, 9), (10_000, 3), (100_000, 1)):
         rate = median(_rate(embedder, count) for _ in range(rounds))
-        resident = _resident("VmRSS")
-        print(f"{count} texts, median of {rounds}: {rate:.0f} texts/s; {resident:.0f} MB resident", flush=True)
+        print(f"{count} texts, median of {rounds}: {rate:.0f} texts/s; {resident('VmRSS'):.0f} MB resident", flush=True)
 
 
 def cosines(exact: MiniLMEmbedder) -> None:
@@ -124,20 +123,21 @@ def _run(command: list[str], threads: str | None) -> float:
 
 def _rate(embedder: MiniLMEmbedder, count: int) -> float:
     """Return texts a second over a stream of different short texts, the engine being compiled already."""
-    embedder.encode(list(itertools.islice(_short_texts(1), 200)))
+    embedder.encode(list(itertools.islice(short_texts(1), 200)))
     started = time.perf_counter()
-    done = sum(len(vectors) for _, vectors in embedder.encode_stream(itertools.islice(_short_texts(0), count)))
+    done = sum(len(vectors) for _, vectors in embedder.encode_stream(itertools.islice(short_texts(0), count)))
     return done / (time.perf_counter() - started)
 
 
-def _short_texts(seed: int) -> Iterator[str]:
+def short_texts(seed: int) -> Iterator[str]:
+    """Yield different pieces of the language reference, of 5 to 10 words, without end."""
     chance = random.Random(seed)
     while True:
         start = chance.randrange(len(_WORDS) - _SHORT_WORDS)
         yield " ".join(_WORDS[start : start + chance.randint(_SHORT_WORDS // 2, _SHORT_WORDS)])
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
     """Return a figure of this process's memory in megabytes, as Linux tells it."""
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024 / 1e6
