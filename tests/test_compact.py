@@ -14,7 +14,7 @@ from subprocesses import run_python
 from test_rewrite import Death, Killed, contents, names
 
 from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
-from minilm_retrieval.maintenance import compact, compact_collections, reembed_collection
+from minilm_retrieval.maintenance import compact_collections, directory, reembed_collection
 
 UNUSED = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -77,7 +77,7 @@ def test_only_unused_index_folders_are_removed(client: Any, tmp_path: Path) -> N
     (tmp_path / UNUSED.replace("0f", "1f") / "notes.txt").write_text("mine")
     elsewhere = tmp_path / "index"
     (tmp_path / UNUSED.replace("0f", "3f")).symlink_to(elsewhere)
-    assert compact.remove_unused_folders(tmp_path) == 1
+    assert directory.remove_unused_folders(tmp_path) == 1
     assert UNUSED not in folders(tmp_path)
     assert used in folders(tmp_path)
     assert len(folders(tmp_path)) == 5
@@ -88,24 +88,24 @@ def test_only_unused_index_folders_are_removed(client: Any, tmp_path: Path) -> N
 def test_a_busy_database_is_said_and_left_as_it_is(
     client: Any, tmp_path: Path, monkeypatch: Any, statement: str
 ) -> None:
-    monkeypatch.setattr(compact, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(directory, "_BUSY_SECONDS", 0.1)
     fill(client, "docs", random_vectors(20, 8))
     with closing(sqlite3.connect(tmp_path / "chroma.sqlite3", isolation_level=None)) as other:
         reading = other.execute(statement)
         reading.fetchone()
         with pytest.raises(StoreError, match=r"locked.*unchanged"):
-            compact.vacuum(tmp_path)
+            directory.vacuum(tmp_path)
         reading.close()
-    compact.vacuum(tmp_path)
+    directory.vacuum(tmp_path)
     assert client.get_collection("docs", embedding_function=None).count() == 20
 
 
 def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "chroma.sqlite3").write_bytes(b"nonsense" * 1000)
     with pytest.raises(StoreError, match="cannot be compacted"):
-        compact.remove_unused_folders(tmp_path)
+        directory.remove_unused_folders(tmp_path)
     with pytest.raises(StoreError):
-        compact.vacuum(tmp_path / "missing")
+        directory.vacuum(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
 
 

@@ -11,7 +11,7 @@ from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 from subprocesses import run_python
 
 from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
-from minilm_retrieval.errors import DocumentError, InvalidOptionError, TextTooLongError, TruncationWarning
+from minilm_retrieval.errors import DocumentError, InvalidOptionError, StoreError, TextTooLongError, TruncationWarning
 from minilm_retrieval.maintenance import reembed_collection
 from minilm_retrieval.store.collection import space_of, stored_function
 
@@ -104,15 +104,24 @@ def test_long_texts_are_counted_and_treated_as_the_embedder_says(client: Any, fa
     assert reembed_collection(client, "docs", MiniLMEmbedder(on_truncate="ignore"), force=True).truncated == 2
 
 
-def test_a_lost_index_is_made_anew_from_the_texts(tmp_path: Path, fake_engine: Any) -> None:
+def fill_elsewhere(directory: Path) -> Path:
+    """Make a collection in a process of its own, and return the folder of its index."""
     script = f"""
         import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
         from stores import *
         fill(local_client(Path(sys.argv[1])), "docs", random_vectors(1200), documents=[str(n) for n in range(1200)])
     """
-    run_python(script, str(tmp_path))
-    shutil.rmtree(next(tmp_path.glob("*/header.bin")).parent)
+    run_python(script, str(directory))
+    return next(directory.glob("*/header.bin")).parent
+
+
+def test_a_lost_index_is_made_anew_from_the_texts(tmp_path: Path, fake_engine: Any) -> None:
+    index = fill_elsewhere(tmp_path)
+    (index / "header.bin").unlink()
     client = local_client(tmp_path)
+    with pytest.raises(StoreError, match=f"move the folder {index} out of it"):
+        reembed_collection(client, "docs")
+    shutil.rmtree(index)
     assert reembed_collection(client, "docs").embedded == 1200
     collection = open_collection("docs", client=client)
     assert collection.count() == len(rows(collection)) == 1200

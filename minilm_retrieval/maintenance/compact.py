@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError, StoreError
+from minilm_retrieval.maintenance.directory import remove_unused_folders, vacuum
 from minilm_retrieval.maintenance.records import PAGE, Record
 from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings
 from minilm_retrieval.maintenance.switch import Mark, recover, unfinished
-from minilm_retrieval.store.client import DATABASE_FILE, store_errors
+from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import open_collection
 from minilm_retrieval.store.writer_lock import local_directory, writer_lock
 
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 _ACTION = "compact"
-_INDEX_FILES = frozenset({"header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle"})
-_BUSY_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -100,11 +95,10 @@ def _names(client: ClientAPI) -> list[str]:
 def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
     finished = recover(client, name)
     source = open_collection(name, client=client)
-    with store_errors(f"counting the records of {name!r}"):
-        count = source.count()
     target = Target(_ACTION, CollectionSettings.of(source), None, _as_stored, read_vectors=True)
     if finished is not None and finished.target == target.description:
-        return count
+        with store_errors(f"counting the records of {name!r}"):
+            return source.count()
     left = unfinished(client, name)
     if left is not None and left[1].target.get("action") != _ACTION:
         raise InvalidOptionError(
@@ -112,6 +106,8 @@ def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
             "`minilm reembed` and the same options, or delete that collection with Chroma."
         )
     try:
+        with store_errors(f"counting the records of {name!r}"):
+            count = source.count()
         return rewrite(client, source, target, total=count, show_progress=show_progress).records
     except StoreError as error:
         raise StoreError(
@@ -133,65 +129,6 @@ def _as_stored(records: Iterator[Record]) -> Iterator[tuple[list[Record], list[F
 
 def _vectors(records: list[Record]) -> list[FloatArray]:
     return [record.vector for record in records if record.vector is not None]
-
-
-def remove_unused_folders(directory: Path) -> int:
-    """Remove index folders of a Chroma directory that its database does not mention, and say how many.
-
-    Only a folder whose name is a UUID and that holds nothing but files of an index is removed; one that cannot be,
-    because a program has it open, stays for the next time.
-
-    Raises:
-        StoreError: The database cannot be read.
-    """
-    # Listed before the database is read: Chroma writes there first, so a new folder is always known.
-    folders = [folder for folder in directory.iterdir() if _is_index_folder(folder)]
-    with _database(directory) as database:
-        used = {str(id) for (id,) in database.execute("SELECT id FROM segments")}
-    removed = 0
-    for folder in folders:
-        if folder.name not in used:
-            try:
-                shutil.rmtree(folder)
-            except OSError:
-                continue
-            removed += 1
-    return removed
-
-
-def vacuum(directory: Path) -> None:
-    """Rewrite the database file of a Chroma directory without the space of what was deleted.
-
-    Raises:
-        StoreError: Another program is using it, or the disk is too full; the database is as it was.
-    """
-    # Not `chroma vacuum`: it waits for ever where another connection reads, and exits with 0 when it failed.
-    with _database(directory) as database:
-        database.execute("VACUUM")
-
-
-@contextmanager
-def _database(directory: Path) -> Iterator[sqlite3.Connection]:
-    file = directory / DATABASE_FILE
-    try:
-        address = f"{file.resolve().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
-            yield database
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"{file} cannot be compacted now: {error}. It is unchanged. If another program has it open, end that and "
-            "try again; there must be as much free space as the file takes."
-        ) from error
-
-
-def _is_index_folder(folder: Path) -> bool:
-    try:
-        named = str(UUID(folder.name)) == folder.name
-    except ValueError:
-        return False
-    if not named or folder.is_symlink() or not folder.is_dir():
-        return False
-    return all(file.name in _INDEX_FILES and not file.is_symlink() for file in folder.iterdir())
 
 
 def _size(directory: Path) -> int:

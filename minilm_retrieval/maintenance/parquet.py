@@ -86,16 +86,17 @@ def write_file(file: Path, description: Mapping[str, Any], pages: Iterable[Seque
     noted = {KEY: json.dumps({"format": FORMAT, **description}, ensure_ascii=False, sort_keys=True)}
     count = 0
     try:
-        with arrow_errors(f"{file} cannot be written"), unfinished.open("wb") as stream:
-            groups = _groups(pages)
-            first = next(groups, [])
-            schema = _schema(pyarrow, len(vector_of(first[0])) if first else None).with_metadata(noted)
-            with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-                for group in chain([first], groups):
-                    writer.write_batch(_to_arrow(pyarrow, schema, group), row_group_size=_GROUP)
-                    count += len(group)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with arrow_errors(f"{file} cannot be written"):
+            with unfinished.open("wb") as stream:
+                groups = _groups(pages)
+                first = next(groups, [])
+                schema = _schema(pyarrow, len(vector_of(first[0])) if first else None).with_metadata(noted)
+                with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+                    for group in chain([first], groups):
+                        writer.write_batch(_to_arrow(pyarrow, schema, group), row_group_size=_GROUP)
+                        count += len(group)
+                stream.flush()
+                os.fsync(stream.fileno())
             unfinished.replace(file)
     except BaseException:
         with suppress(OSError):

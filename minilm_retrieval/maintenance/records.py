@@ -20,7 +20,7 @@ PAGE = 1000
 _ROUNDING = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """One record.
 

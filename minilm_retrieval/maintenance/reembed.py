@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError, TextTooLongError
+from minilm_retrieval.errors import DocumentError, StoreError, TextTooLongError
+from minilm_retrieval.maintenance.directory import index_folder
 from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings, checked_space
@@ -18,7 +19,7 @@ from minilm_retrieval.maintenance.switch import recover
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import StoredFunction, open_collection
 from minilm_retrieval.store.stored_text import embedded_text
-from minilm_retrieval.store.writer_lock import writer_lock
+from minilm_retrieval.store.writer_lock import local_directory, writer_lock
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -111,7 +112,10 @@ def _reembed(
     if not force and _same(CollectionSettings.of(source), target.settings):
         with store_errors(f"counting the records of {name!r}"):
             return ReembedReport(source.count(), up_to_date=True)
-    texts = _survey(source, embedder)
+    try:
+        texts = _survey(source, embedder)
+    except StoreError as error:
+        raise StoreError(f"{error}{_advice(client, source)}") from error
     done = rewrite(client, source, target, total=texts.records, keep=keep, show_progress=show_progress)
     return ReembedReport(done.records, done.written, max(0, done.records - done.written), texts.truncated)
 
@@ -128,6 +132,18 @@ def _target(source: Collection, embedder: MiniLMEmbedder, space: str | None) -> 
 def _same(old: CollectionSettings, new: CollectionSettings) -> bool:
     recorded = (old.space, old.function.fingerprint, old.function.config.get("precision"))
     return recorded == (new.space, new.function.fingerprint, new.function.config["precision"])
+
+
+def _advice(client: ClientAPI, source: Collection) -> str:
+    """Say how to get at texts that Chroma does not give out because the index beside them is damaged."""
+    directory = local_directory(client)
+    folder = None if directory is None else index_folder(directory, source)
+    if folder is None:
+        return ""
+    return (
+        f" If the index of {source.name!r} is damaged, end all programs that use this directory, move the folder "
+        f"{folder} out of it, and run this again: the texts are in the database beside it."
+    )
 
 
 @dataclass
