@@ -19,8 +19,9 @@ unit: .venv/ready
 	.venv/bin/pytest
 
 soak: .venv/ready
-	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 .venv/bin/pytest \
-		tests/test_threads.py tests/test_processes.py tests/test_memory.py tests/test_precision.py
+	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 MINILM_SOAK_KILLS=100 MINILM_SOAK_FILES=2000 \
+		.venv/bin/pytest tests/test_threads.py tests/test_processes.py tests/test_memory.py tests/test_precision.py \
+		tests/test_crash.py tests/test_tree.py
 
 demo: .venv-demo/ready
 	.venv-demo/bin/python examples/python_reference.py

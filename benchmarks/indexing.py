@@ -4,9 +4,9 @@
     python benchmarks/indexing.py tree         # 2,000 files of the standard library: first, second, edited, pruned
     python benchmarks/indexing.py growth       # 100,000 passages: rate and memory as the collection grows
 
-`--precision` chooses one; without it `throughput` measures float32 and int8, `tree` float32 and `growth` int8. `--texts N`
-and `--files N` choose another size, `--rounds N` the rounds of `throughput` (5). Everything is stored in an embedded
-Chroma in a temporary folder.
+`--precision` chooses one; without it `throughput` measures float32 and int8, `tree` float32 and `growth` int8.
+`--texts N` and `--files N` choose another size, `--rounds N` the rounds of `throughput` (5). Everything is stored in an
+embedded Chroma in a temporary folder.
 """
 
 from __future__ import annotations
