@@ -228,7 +228,7 @@ def test_pruning_with_nothing_given_removes_nothing(collection: Any, embedder: M
     index_documents(collection, [Document("a", "text")], embedder)
     report = index_documents(collection, [], embedder, prune=True)
     assert (report.deleted, collection.count()) == (0, 1)
-    assert report.failed == [Failure("--prune", "no document was given, so nothing was removed")]
+    assert report.failed == [Failure("prune", "no document was given, so nothing was removed")]
 
 
 def test_another_passage_size_is_said_and_taken_up(collection: Any, embedder: MiniLMEmbedder, tmp_path: Path) -> None:

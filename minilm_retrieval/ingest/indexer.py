@@ -12,19 +12,19 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError, StoreError
+from minilm_retrieval.errors import StoreError
+from minilm_retrieval.ingest.comparison import Comparison, Lacking, LeftOver
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.handover import Handover
-from minilm_retrieval.ingest.passages import CheckedDocument, Passage, PassageSplitter
+from minilm_retrieval.ingest.passages import PassageSplitter
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
 from minilm_retrieval.ingest.settings import note_settings
-from minilm_retrieval.ingest.stored import is_whole, sources_other_than, stored_passages, stored_vectors
-from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
+from minilm_retrieval.ingest.stored import sources_other_than
+from minilm_retrieval.ingest.writer import PassageWriter, delete_passages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.writer_lock import full_disk, writer_lock
@@ -32,13 +32,8 @@ from minilm_retrieval.store.writer_lock import full_disk, writer_lock
 if TYPE_CHECKING:
     from chromadb import Collection
 
-# One question to the store about so many documents costs hardly more than one about a single document.
-_LOT_DOCUMENTS = 200
-_LOT_CHARACTERS = 2_000_000
-_LOT_SECONDS = 0.5
 _WAITING_PASSAGES = 2000
 _WRITE_BATCH = 1000
-_END = object()
 
 
 def index_documents(
@@ -94,30 +89,13 @@ def index_documents(
         return _Run(collection, embedder, splitter).over(documents, prune, prune_within, show_progress)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A passage on its way to the writer, with the vector of a stored one of the same text if there is one."""
-
-    passage: Passage
-    replacement: Replacement
-    vector: FloatArray | None
-
-
-@dataclass(frozen=True)
-class _Emptied:
-    """Passages of a document that has no text any more."""
-
-    ids: list[str]
-
-
 class _Run:
     def __init__(self, collection: Collection, embedder: MiniLMEmbedder, splitter: PassageSplitter) -> None:
         self.collection = collection
         self.embedder = embedder
-        self.splitter = splitter
         self.report = IndexReport()
-        self.given: set[bytes] = set()
-        self.handover: Handover[_Ready | _Emptied] = Handover(_WAITING_PASSAGES)
+        self.comparison = Comparison(collection, splitter, self.report)
+        self.handover: Handover[Lacking | LeftOver] = Handover(_WAITING_PASSAGES)
         batch_size = min(_WRITE_BATCH, collection._client.get_max_batch_size())
         self.writer = PassageWriter(collection, self.report, batch_size)
 
@@ -157,92 +135,20 @@ class _Run:
 
     def read(self, documents: Iterable[Document | Failure | Skipped]) -> None:
         """Hand over the passages that the collection lacks; in the caller's thread."""
-        for lot in self.lots(documents):
-            with self.report.timed("comparing"):
-                stored = stored_passages(self.collection, [checked.document.id for checked in lot])
-            for checked in lot:
-                for item in self.changes_of(checked, stored.get(checked.source, set())):
-                    if not self.handover.put(item):
-                        return
-
-    def lots(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[list[CheckedDocument]]:
-        """Read and check documents, and group them."""
-        lot: list[CheckedDocument] = []
-        characters = 0
-        started = time.perf_counter()
-        iterator = iter(documents)
-        for number in itertools.count():
-            with self.report.timed("reading"):
-                document = next(iterator, _END)
-                checked = None if document is _END else self.checked(document, number)
-            if checked is not None:
-                lot.append(checked)
-                characters += len(checked.document.text)
-            full = len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS
-            if lot and (full or document is _END or time.perf_counter() - started >= _LOT_SECONDS):
-                yield lot
-                lot, characters, started = [], 0, time.perf_counter()
-            if document is _END:
+        for item in self.comparison.differences(documents):
+            if not self.handover.put(item):
                 return
-
-    def checked(self, document: Any, number: int) -> CheckedDocument | None:
-        """Return a document that can be stored; note one that cannot."""
-        if isinstance(document, Failure):
-            self.report.failed.append(document)
-            return None
-        if isinstance(document, Skipped):
-            self.report.skipped.append(document)
-            return None
-        if not isinstance(document, Document):
-            raise DocumentError(
-                f"Expected documents to be Document, got {type(document).__name__} at position {number}."
-            )
-        try:
-            checked = self.splitter.check(document)
-            digest = bytes.fromhex(checked.source)
-            if digest in self.given:
-                raise DocumentError("a document of the same id was given before in this run; ids must be unique")
-        except DocumentError as error:
-            self.report.failed.append(Failure(str(document.id), str(error)))
-            return None
-        self.given.add(digest)
-        for note in checked.notes:
-            self.report.metadata_changes[note] = self.report.metadata_changes.get(note, 0) + 1
-        return checked
-
-    def changes_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[_Ready | _Emptied]:
-        """Yield what has to be written or removed for a document, and count it."""
-        if is_whole(stored, checked.version):
-            self.report.unchanged += 1
-            return
-        with self.report.timed("splitting"):
-            passages = {passage.id: passage for passage in self.splitter.split(checked)}
-        new = [passage for id, passage in passages.items() if id not in stored]
-        stale = sorted(stored - set(passages))
-        if not passages and not stored:
-            self.report.empty += 1
-        elif not stored:
-            self.report.added += 1
-        else:
-            self.report.updated += 1
-        if not new and stale:
-            yield _Emptied(stale)
-        with self.report.timed("comparing"):
-            vectors = stored_vectors(self.collection, stale) if new and stale else {}
-        replacement = Replacement(len(new), stale)
-        for passage in new:
-            yield _Ready(passage, replacement, vectors.get(passage.text))
 
     def embed(self, show_progress: bool) -> None:
         """Embed what is handed over and pass it on to the writer; in a thread of its own."""
-        waiting: deque[_Ready] = deque()
+        waiting: deque[Lacking] = deque()
         started = time.perf_counter()
         try:
             with progress_bar("Indexing", None, show_progress, "passages") as advance, self.writer:
                 for _, vectors in self.vectors(self.texts(waiting)):
                     for vector in vectors:
-                        ready = waiting.popleft()
-                        self.writer.put(ready.passage, vector, ready.replacement)
+                        item = waiting.popleft()
+                        self.writer.put(item.passage, vector, item.replacement)
                     self.writer.flush()
                     advance(len(vectors))
                 ended = time.perf_counter()
@@ -256,10 +162,10 @@ class _Run:
         for first in texts:
             yield from self.embedder.encode_stream(itertools.chain([first], texts))
 
-    def texts(self, waiting: deque[_Ready]) -> Iterator[str]:
+    def texts(self, waiting: deque[Lacking]) -> Iterator[str]:
         """Yield the texts to embed; what needs no embedding goes to the writer at once."""
         for item in self.handover:
-            if isinstance(item, _Emptied):
+            if isinstance(item, LeftOver):
                 self.writer.remove(item.ids)
             elif item.vector is not None:
                 self.report.passages_reused += 1
@@ -270,11 +176,11 @@ class _Run:
 
     def prune(self, within: Sequence[str] | None) -> None:
         """Remove the passages of documents that were not given; one that failed or was skipped is kept."""
-        if not self.given:
-            self.report.failed.append(Failure("--prune", "no document was given, so nothing was removed"))
+        if not self.comparison.given:
+            self.report.failed.append(Failure("prune", "no document was given, so nothing was removed"))
             return
         kept = [failure.source for failure in self.report.failed] + [file.source for file in self.report.skipped]
-        vanished = sources_other_than(self.collection, self.given, within, kept)
+        vanished = sources_other_than(self.collection, self.comparison.given, within, kept)
         for ids in vanished.values():
             delete_passages(self.collection, ids, self.report)
         self.report.deleted = len(vanished)

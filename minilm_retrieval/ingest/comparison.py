@@ -1,0 +1,152 @@
+"""Which passages of the given documents does the collection lack, and which are left over?"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import DocumentError
+from minilm_retrieval.ingest.documents import Document, Failure, Skipped
+from minilm_retrieval.ingest.passages import CheckedDocument, Passage, PassageSplitter
+from minilm_retrieval.ingest.report import IndexReport
+from minilm_retrieval.ingest.stored import is_whole, stored_passages, stored_vectors
+from minilm_retrieval.ingest.writer import Replacement
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+# One question to the store about so many documents costs hardly more than one about a single document; a slow source
+# is not made to wait for as many.
+_LOT_DOCUMENTS = 200
+_LOT_CHARACTERS = 2_000_000
+_LOT_SECONDS = 0.5
+_END = object()
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A passage that the collection lacks.
+
+    Attributes:
+        passage: The passage.
+        replacement: Of its document.
+        vector: That of a stored passage of the same document and text, ``None`` if there is none.
+    """
+
+    passage: Passage
+    replacement: Replacement
+    vector: FloatArray | None
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """Passages of a document of which nothing new has to be written.
+
+    Attributes:
+        ids: To be removed.
+    """
+
+    ids: list[str]
+
+
+class Comparison:
+    """Reads documents and compares them with a collection.
+
+    Args:
+        collection: Compared with.
+        splitter: Checks and splits documents.
+        report: Takes counts, failures and times.
+
+    Attributes:
+        given: Source digests of the documents read, as bytes; some hundred bytes of memory each.
+    """
+
+    def __init__(self, collection: Collection, splitter: PassageSplitter, report: IndexReport) -> None:
+        self.given: set[bytes] = set()
+        self._collection = collection
+        self._splitter = splitter
+        self._report = report
+
+    def differences(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[Lacking | LeftOver]:
+        """Yield what has to be written and removed, document by document.
+
+        Raises:
+            DocumentError: Something other than a document is among them.
+        """
+        for lot in self._lots(documents):
+            with self._report.timed("comparing"):
+                stored = stored_passages(self._collection, [checked.document.id for checked in lot])
+            for checked in lot:
+                yield from self._differences_of(checked, stored.get(checked.source, set()))
+
+    def _lots(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[list[CheckedDocument]]:
+        """Read and check documents, and group them."""
+        lot: list[CheckedDocument] = []
+        characters = 0
+        started = time.perf_counter()
+        iterator = iter(documents)
+        for number in itertools.count():
+            with self._report.timed("reading"):
+                document = next(iterator, _END)
+                checked = None if document is _END else self._checked(document, number)
+            if checked is not None:
+                lot.append(checked)
+                characters += len(checked.document.text)
+            full = len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS
+            if lot and (full or document is _END or time.perf_counter() - started >= _LOT_SECONDS):
+                yield lot
+                lot, characters, started = [], 0, time.perf_counter()
+            if document is _END:
+                return
+
+    def _checked(self, document: Any, number: int) -> CheckedDocument | None:
+        """Return a document that can be stored; note one that cannot."""
+        if isinstance(document, Failure):
+            self._report.failed.append(document)
+            return None
+        if isinstance(document, Skipped):
+            self._report.skipped.append(document)
+            return None
+        if not isinstance(document, Document):
+            raise DocumentError(
+                f"Expected documents to be Document, got {type(document).__name__} at position {number}."
+            )
+        try:
+            checked = self._splitter.check(document)
+            digest = bytes.fromhex(checked.source)
+            if digest in self.given:
+                raise DocumentError("a document of the same id was given before in this run; ids must be unique")
+        except DocumentError as error:
+            self._report.failed.append(Failure(str(document.id), str(error)))
+            return None
+        self.given.add(digest)
+        for note in checked.notes:
+            self._report.metadata_changes[note] = self._report.metadata_changes.get(note, 0) + 1
+        return checked
+
+    def _differences_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[Lacking | LeftOver]:
+        """Yield what has to be written or removed for a document, and count it."""
+        if is_whole(stored, checked.version):
+            self._report.unchanged += 1
+            return
+        with self._report.timed("splitting"):
+            passages = {passage.id: passage for passage in self._splitter.split(checked)}
+        new = [passage for id, passage in passages.items() if id not in stored]
+        stale = sorted(stored - set(passages))
+        if not passages and not stored:
+            self._report.empty += 1
+        elif not stored:
+            self._report.added += 1
+        else:
+            self._report.updated += 1
+        if not new and stale:
+            yield LeftOver(stale)
+        with self._report.timed("comparing"):
+            vectors = stored_vectors(self._collection, stale) if new and stale else {}
+        replacement = Replacement(len(new), stale)
+        for passage in new:
+            yield Lacking(passage, replacement, vectors.get(passage.text))
