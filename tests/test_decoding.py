@@ -9,7 +9,7 @@ import pytest
 
 from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents
-from minilm_retrieval.ingest.decoding import (
+from minilm_retrieval.ingest.loading.decoding import (
     Encoding,
     NotTextError,
     checked_encoding,

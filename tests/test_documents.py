@@ -14,8 +14,8 @@ import pytest
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents
-from minilm_retrieval.ingest.readers import read_file
-from minilm_retrieval.ingest.walk import SourceFile
+from minilm_retrieval.ingest.loading.readers import read_file
+from minilm_retrieval.ingest.loading.walk import SourceFile
 
 
 def load(*paths: Path, **options: Any) -> tuple[list[Document], list[Failure]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from minilm_retrieval.ingest.decoding import Encoding, checked_encoding
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
-from minilm_retrieval.ingest.files import FileFinder, listed
-from minilm_retrieval.ingest.readers import SUFFIXES, read_file
-from minilm_retrieval.ingest.walk import SourceFile
+from minilm_retrieval.ingest.loading.decoding import Encoding, checked_encoding
+from minilm_retrieval.ingest.loading.files import FileFinder, listed
+from minilm_retrieval.ingest.loading.readers import SUFFIXES, read_file
+from minilm_retrieval.ingest.loading.walk import SourceFile
 
 TEXT_FIELD = "text"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec, PathSpec, Pattern
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
-from minilm_retrieval.ingest.names import one_line, printable
+from minilm_retrieval.ingest.loading.names import one_line, printable
 
 _IGNORE_FILE = ".gitignore"
 _REPOSITORY = ".git"

@@ -12,11 +12,11 @@ from textwrap import shorten
 from typing import Any, BinaryIO, TypeVar
 
 from minilm_retrieval.errors import DocumentError, MissingExtraError
-from minilm_retrieval.ingest.converter import CONVERTED_SUFFIXES, to_markdown
-from minilm_retrieval.ingest.decoding import Encoding, NotTextError, decode, decoded_lines, find_encoding
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
-from minilm_retrieval.ingest.names import one_line
-from minilm_retrieval.ingest.walk import NOT_REGULAR, SourceFile
+from minilm_retrieval.ingest.loading.converter import CONVERTED_SUFFIXES, to_markdown
+from minilm_retrieval.ingest.loading.decoding import Encoding, NotTextError, decode, decoded_lines, find_encoding
+from minilm_retrieval.ingest.loading.names import one_line
+from minilm_retrieval.ingest.loading.walk import NOT_REGULAR, SourceFile
 
 MARKDOWN_SUFFIXES = frozenset({".md", ".markdown"})
 TEXT_SUFFIXES = frozenset({".txt", ".text", ".rst"}) | MARKDOWN_SUFFIXES

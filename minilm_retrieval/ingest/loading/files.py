@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest.documents import Failure, Skipped
-from minilm_retrieval.ingest.names import one_line, printable, source_name
-from minilm_retrieval.ingest.patterns import compiled, hidden_names
-from minilm_retrieval.ingest.walk import NOT_REGULAR, Selection, SourceFile, walk
+from minilm_retrieval.ingest.loading.names import one_line, printable, source_name
+from minilm_retrieval.ingest.loading.patterns import compiled, hidden_names
+from minilm_retrieval.ingest.loading.walk import NOT_REGULAR, Selection, SourceFile, walk
 
 _T = TypeVar("_T")
 _GLOB = re.compile(r"[*?\[]")

@@ -14,8 +14,8 @@ from pathspec import PathSpec, Pattern
 
 from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest.documents import Failure, Skipped
-from minilm_retrieval.ingest.names import one_line, printable
-from minilm_retrieval.ingest.patterns import IgnoreRules
+from minilm_retrieval.ingest.loading.names import one_line, printable
+from minilm_retrieval.ingest.loading.patterns import IgnoreRules
 
 NOT_REGULAR = "is not a regular file"
 

@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError, MissingExtraError
-from minilm_retrieval.ingest.decoding import Encoding, checked_encoding, decode, find_encoding
+from minilm_retrieval.ingest.loading.decoding import Encoding, checked_encoding, decode, find_encoding
 
 if TYPE_CHECKING:
     from markitdown import DocumentConverter
