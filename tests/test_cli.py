@@ -69,13 +69,38 @@ def test_nothing_found_says_so(folder: Path) -> None:
 
 
 def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
-    (folder / "texts" / "bad.txt").write_bytes(b"\xff\x00")
+    (folder / "texts" / "bad.jsonl").write_text('{"text": "fine", "source": {"a": 1}}\nbroken\n')
+    (folder / "texts" / "film.txt").write_bytes(b"\xff\x00")
+    (folder / "texts" / "a.png").write_bytes(b"\xff\x00")
     result = minilm("index", "texts", "missing.txt", folder=folder)
     assert result.returncode == 1
-    assert "10 added" in result.stdout
+    assert "11 added" in result.stdout
     assert "2 failed" in result.stdout
-    assert "bad.txt: holds zero bytes" in result.stderr
+    assert "bad.jsonl#2: is not JSON" in result.stderr
     assert "missing.txt: no such file or folder" in result.stderr
+    assert "minilm: passed over 1 file: is binary" in result.stderr
+    assert "minilm: metadata of 1 document: 'source' stored as 'source_'\n" in result.stderr
+
+
+def test_index_takes_up_deletions_and_chooses_files(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "code.py").write_text("print('hello')")
+    minilm("index", "texts", "other/code.py", folder=folder)
+    (folder / "texts" / "0.txt").unlink()
+    (folder / "texts" / "1.txt").write_bytes("Déjà vu".encode("cp1252"))
+    arguments = ("index", "texts", "--exclude", "9.txt", "--encoding", "cp1252", "--prune", "--json")
+    report = json.loads(minilm(*arguments, folder=folder).stdout)
+    assert (report["updated"], report["unchanged"], report["deleted"]) == (1, 7, 2)
+    assert report["passages_stored"] == 9
+    report = json.loads(
+        minilm("index", ".", "--include", "*.py", "--passage-overlap", "8", "--json", folder=folder).stdout
+    )
+    assert (report["updated"], report["passages_reused"]) == (1, 1)
+    assert report["stage_seconds"]["writing"] > 0
+    told = minilm("index", "texts/*.txt", "--no-gitignore", folder=folder)
+    assert "1 added, 1 updated, 7 unchanged" in told.stdout
+    assert "from now on 256 and 0" in told.stderr
+    assert "Time, partly side by side: " in told.stdout
 
 
 def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
@@ -134,6 +159,9 @@ MISTAKES = [
     (("search", "x", "--path", "store", "-c", "random", "--where", "{"), 1, "another model"),
     (("index", "texts", "-c", "a"), 2, "3-512 characters"),
     (("index", "texts", "--passage-tokens", "5000"), 2, "8 to 256 tokens, got 5000"),
+    (("index", "texts", "--passage-overlap", "200"), 2, "0 to 128 tokens, half of a passage of 256; got 200"),
+    (("index", "texts", "--metadata", "keep"), 2, "expected one of convert, drop, error"),
+    (("index", "texts", "--encoding", "latin-9000"), 2, "latin-9000"),
     (("index", "texts", "--threads", "0"), 2, "at least 1"),
     (("index", "texts", "--model", "no/such-model"), 1, "Ways to get it"),
     (("embed", "x", "--input", "y"), 2, "not both"),

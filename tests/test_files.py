@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents
+from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents, source_places
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -320,3 +320,12 @@ def git() -> Iterator[None]:
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         yield
+
+
+def test_places_are_named_as_sources_are(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tree, "docs/a.md", "docs/[x].txt")
+    (tree / "link").symlink_to(tree / "docs")
+    monkeypatch.chdir(tree)
+    paths = ["docs", "link/a.md", "docs/**/*.md", "docs/[x].txt", "*.txt", "gone", tree]
+    expected = ["docs", "docs/a.md", "docs", "docs/[x].txt", "", "gone", ""]
+    assert source_places(paths) == [str(tree / name) for name in expected]

@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.ingest import IndexingInterrupted, IndexReport, index_documents, load_documents
+from minilm_retrieval.ingest import IndexingInterrupted, IndexReport, index_documents, load_documents, source_places
 from minilm_retrieval.store import open_collection
 
 _INTERRUPTED = 130
@@ -76,7 +75,7 @@ def index(
                 passage_overlap=passage_overlap,
                 metadata_policy=metadata,
                 prune=prune,
-                prune_within=[str(Path(given).resolve()) for given in paths],
+                prune_within=source_places(paths),
                 show_progress=not json and sys.stderr.isatty(),
             )
         except IndexingInterrupted as interruption:

@@ -2,7 +2,7 @@
 
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.indexer import index_documents
-from minilm_retrieval.ingest.loading import load_documents
+from minilm_retrieval.ingest.loading import load_documents, source_places
 from minilm_retrieval.ingest.metadata import METADATA_POLICIES, MetadataPolicy
 from minilm_retrieval.ingest.passages import Passage, PassageSplitter
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
@@ -19,4 +19,5 @@ __all__ = [
     "Skipped",
     "index_documents",
     "load_documents",
+    "source_places",
 ]

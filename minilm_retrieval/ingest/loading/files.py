@@ -77,9 +77,7 @@ class FileFinder:
 
     def _matches(self, pattern: str) -> Iterator[SourceFile | Failure | Skipped]:
         """Yield the files that a pattern matches, which is to walk the folder before its first wildcard."""
-        parts = Path(pattern).parts
-        fixed = next(number for number, part in enumerate(parts) if _GLOB.search(part))
-        folder, below = str(Path(*parts[:fixed])), "/".join(parts[fixed:])
+        folder, below = _divided(pattern)
         # The folder is named in these failures: what was found in it before is not gone.
         if not os.path.isdir(folder):  # noqa: PTH112
             yield Failure(source_name(folder), f"no such folder, for the pattern {pattern!r}")
@@ -95,6 +93,23 @@ class FileFinder:
             yield found
         if not matched:
             yield Failure(source_name(folder), f"no file in it matches the pattern {pattern!r}")
+
+
+def source_places(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return the files and folders that paths stand for as sources name them; for a pattern the folder it searches."""
+    places = []
+    for given in listed("paths", paths):
+        path = os.fspath(given)
+        is_pattern = _GLOB.search(path) and not os.path.lexists(path)
+        places.append(source_name(_divided(path)[0] if is_pattern else path))
+    return places
+
+
+def _divided(pattern: str) -> tuple[str, str]:
+    """Return the folder before a pattern's first wildcard, and the rest."""
+    parts = Path(pattern).parts
+    fixed = next(number for number, part in enumerate(parts) if _GLOB.search(part))
+    return str(Path(*parts[:fixed])), "/".join(parts[fixed:])
 
 
 def listed(option: str, values: Iterable[_T]) -> list[_T]:
