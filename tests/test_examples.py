@@ -54,3 +54,19 @@ def test_migrate_default_collection(tmp_path: Path) -> None:
 def test_every_example_is_tested() -> None:
     source = Path(__file__).read_text()
     assert [file.name for file in EXAMPLES.glob("*.py") if f'"{file.name}"' not in source] == []
+
+
+def test_keep_a_folder_indexed(tmp_path: Path) -> None:
+    lines = run_example("keep_a_folder_indexed.py", tmp_path).splitlines()
+    told = dict(re.split(r":\s+", line, maxsplit=1) for line in lines)
+    assert told == {
+        "First": "3 added, 0 updated, 0 unchanged, 0 deleted; 3 passages written",
+        "Again": "0 added, 0 updated, 3 unchanged, 0 deleted; 0 passages written",
+        "Changed": "0 added, 1 updated, 1 unchanged, 1 deleted; 1 passages written",
+        "Verified": "sound True, 2 texts embedded again",
+        "Described": "bread.md 1, tea.md 1",
+        "Moved": "2 records exported, 2 imported",
+        "Anew": "2 records embedded in int8",
+        "Found": told["Found"],
+    }
+    assert re.fullmatch(r"0\.\d\d tea\.md", told["Found"])
