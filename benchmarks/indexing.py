@@ -107,11 +107,11 @@ def tree(folder: Path, precision: str, count: int) -> None:
     first = run("first run")
     second = run("second run")
     print(f"  second of first run: {second / first:.1%}")
-    for number, file in enumerate(files[:: count // (count // _SHARE)]):
+    for number, file in enumerate(files[::_SHARE]):
         file.write_text(f"{file.read_text(encoding='utf-8')}\nEdited, number {number}.\n", encoding="utf-8")
     run("1% edited")
     _compare(collection, folder, embedder, "edited")
-    for file in files[1 :: count // (count // _SHARE)]:
+    for file in files[1::_SHARE]:
         file.unlink()
     run("1% deleted", prune=True)
     _compare(collection, folder, embedder, "deleted")

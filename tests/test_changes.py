@@ -98,20 +98,24 @@ def test_indexing_embeds_while_it_writes(
     embedded = threading.Event()
     upsert = type(collection).upsert
     waited: list[bool] = []
+    rows = 0
 
     def watched(self: Any, **arguments: Any) -> None:
         waited.append(embedded.wait(30))
         upsert(self, **arguments)
 
-    def read() -> Any:
-        for number, document in enumerate(documents(40)):
-            if number == 25:
+    def embed(batches: Any) -> Any:
+        nonlocal rows
+        for vectors in FakeEngine().embed(batches):
+            rows += len(vectors)
+            if rows >= 25:
                 embedded.set()
-            yield document
+            yield vectors
 
     monkeypatch.setattr(type(collection), "upsert", watched)
-    report = index_documents(collection, read(), MiniLMEmbedder())
-    assert all(waited), "the first write ended only when two further chunks had been read"
+    monkeypatch.setattr(fake_engine, "embed", embed)
+    report = index_documents(collection, documents(40), MiniLMEmbedder())
+    assert all(waited), "the first write ended only when further chunks had been embedded"
     assert (report.added, report.passages_written, collection.count()) == (40, 40, 40)
 
 

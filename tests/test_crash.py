@@ -132,6 +132,7 @@ def test_the_server_is_killed_and_comes_back(trees: list[list[str]], embedder: M
     write(folder, trees[0])
     with chroma_process(store) as (port, _):
         seconds = complete(str(folder), str(port))
+    hit = 0
     for number in range(1, max(1, KILLS // 4) + 1):
         write(folder, trees[number % 2])
         with chroma_process(store) as (port, server), indexing(str(folder), str(port)) as process:
@@ -139,9 +140,11 @@ def test_the_server_is_killed_and_comes_back(trees: list[list[str]], embedder: M
             server.kill()
             errors = process.communicate(timeout=60)[1]
             assert process.returncode == 0 or "StoreError" in errors
+            hit += process.returncode != 0
         with chroma_process(store) as (port, _):
             complete(str(folder), str(port))
         assert_equal(stored(folder, tmp_path / f"copy-{number}"), wanted[number % 2])
+    assert hit >= KILLS // 8
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ def test_an_interrupted_command_reports_and_is_completed(
         )
         while not (store / "minilm-writer.json").exists():
             time.sleep(0.01)
-        time.sleep(0.7)
+        time.sleep(0.2)
         process.send_signal(name)
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 130
@@ -213,3 +216,4 @@ def test_a_second_writer_is_told_who_the_first_is(
         assert process.communicate(timeout=60)[0] == "[]\n"
     assert_equal(stored(folder, tmp_path / "copy"), wanted)
     assert index_documents(collection, [Document("a", "b")], embedder).added == 1
+    assert len(stored(folder, tmp_path / "later")) == len(wanted) + 1

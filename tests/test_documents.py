@@ -47,7 +47,7 @@ def test_jsonl_gives_a_document_a_line(tmp_path: Path) -> None:
     assert documents == [
         Document(f"{source}#x1", "one", {"year": 1999}),
         Document(f"{source}#7", "two\u2028three"),
-        Document(f"{source}#4", "\u2028"),
+        Document(f"{source}#line-4", "\u2028"),
     ]
     assert failures == []
 
@@ -68,7 +68,7 @@ def test_csv_gives_a_document_a_row(tmp_path: Path, name: str, delimiter: str) -
     assert documents == [
         Document(f"{source}#a", "one,\twith both\r\nand a line", {"topic": "x"}),
         Document(f"{source}#b", "two", {"topic": ""}),
-        Document(f"{source}#6", "three", {"topic": "y"}),
+        Document(f"{source}#line-6", "three", {"topic": "y"}),
         Document(f"{source}#d", "four", {"topic": None}),
     ]
     assert failures == []
@@ -104,12 +104,12 @@ def test_text_field_has_another_name(tmp_path: Path) -> None:
         ("a.txt", b"\xff\xfe\x00", "is not utf-16-le at byte 2"),
         ("a.txt", b"PK\x03\x04\x00", "a.txt is binary: it holds zero bytes"),
         ("a.jsonl", b'{"text": "fine"}\n\0', "a.jsonl is binary"),
-        ("a.jsonl", '{"text": "fine"}\n{broken\n', "#2.*is not JSON"),
-        ("a.jsonl", '{"text": "fine"}\n' + "[" * 200_000 + "\n", "#2.*is not JSON.*recursion"),
-        ("a.jsonl", '{"text": "fine"}\n[1]\n', "#2.*is a list, expected an object"),
-        ("a.jsonl", '{"text": "fine"}\n{"txt": "x"}\n', "#2.*no text in the field 'text'; its fields are 'txt'$"),
-        ("a.jsonl", '{"text": "fine"}\n{"text": null}\n', "#2.*no text in the field 'text'"),
-        ("a.csv", "text,a\nfine,1\nx,1,2\n", "#3 has more fields than the header: '2'$"),
+        ("a.jsonl", '{"text": "fine"}\n{broken\n', "line 2 .*is not JSON"),
+        ("a.jsonl", '{"text": "fine"}\n' + "[" * 200_000 + "\n", "line 2 .*is not JSON.*recursion"),
+        ("a.jsonl", '{"text": "fine"}\n[1]\n', "line 2 .*is a list, expected an object"),
+        ("a.jsonl", '{"text": "fine"}\n{"txt": "x"}\n', "line 2 .*no text in the field 'text'; its fields are 'txt'$"),
+        ("a.jsonl", '{"text": "fine"}\n{"text": null}\n', "line 2 .*no text in the field 'text'"),
+        ("a.csv", "text,a\nfine,1\nx,1,2\n", "line 3 has more fields than the header: '2'$"),
         ("a.csv", "body\nx\ny\n", "a.csv has no column 'text'; its columns are 'body'$"),
         (
             "a.csv",

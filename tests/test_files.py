@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents, source_places
+from minilm_retrieval.ingest import Document, Failure, Skipped, load_documents
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -322,10 +322,7 @@ def git() -> Iterator[None]:
         yield
 
 
-def test_places_are_named_as_sources_are(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tree, "docs/a.md", "docs/[x].txt")
-    (tree / "link").symlink_to(tree / "docs")
-    monkeypatch.chdir(tree)
-    paths = ["docs", "link/a.md", "docs/**/*.md", "docs/[x].txt", "*.txt", "gone", tree]
-    expected = ["docs", "docs/a.md", "docs", "docs/[x].txt", "", "gone", ""]
-    assert source_places(paths) == [str(tree / name) for name in expected]
+def test_a_file_that_is_passed_over_in_a_folder_is_read_when_it_is_named(tree: Path) -> None:
+    fill(tree, "a.py")
+    assert read(tree, tree, tree / "a.py") == ["a.py"]
+    assert read(tree, tree, str(tree / "*.py"), tree) == ["a.py"]

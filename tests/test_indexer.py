@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,8 +15,15 @@ from snapshots import assert_equal, built_from_scratch, snapshot
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
-from minilm_retrieval.errors import CollectionMismatchError, DocumentError, SplittingWarning, StoreError
-from minilm_retrieval.ingest import Failure, IndexingInterrupted, PassageSplitter
+from minilm_retrieval.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    DocumentError,
+    SplittingWarning,
+    StoreError,
+)
+from minilm_retrieval.ingest import Failure, IndexingInterrupted, PassageSplitter, load_documents
+from minilm_retrieval.maintenance import reembed_collection
 
 LONG = " ".join(f"{text} Part {number}." for number in range(12) for text in TOPICS)
 
@@ -216,12 +224,41 @@ def test_an_unfinished_document_is_completed_and_an_older_version_removed(
     assert index_documents(collection, [changed], embedder).unchanged == 1
 
 
-def test_pruning_keeps_to_the_given_places(collection: Any, embedder: MiniLMEmbedder) -> None:
-    documents = [Document(name, f"text {name}") for name in ("/a/x", "/a/y", "/ab/z", "/a/r.csv#1", "/b")]
-    index_documents(collection, documents, embedder)
-    report = index_documents(collection, [documents[0]], embedder, prune=True, prune_within=["/a"])
-    assert (report.deleted, report.passages_deleted) == (2, 2)
-    assert {metadata["source"] for _, metadata in stored(collection).values()} == {"/a/x", "/ab/z", "/b"}
+def test_pruning_files_removes_what_is_gone_from_the_given_places(
+    collection: Any, embedder: MiniLMEmbedder, tmp_path: Path
+) -> None:
+    texts = {"C/a.md": "a", "C/b.md": "b", "C/c.txt": "c", "C/r.csv": "id,text\nx,one\ny,two\n", "C/d/e.md": "e"}
+    others = {"C#/a.md": "other", "D/a.md": "other", "C/bad.jsonl": '{"text": "fine", "id": "q"}\n', "C/#x.md": "x"}
+    for name, text in (texts | others).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    index_documents(collection, [Document("C/a.md", "not a file")], embedder)
+    first = index_documents(collection, load_documents([tmp_path / "C", tmp_path / "C#", tmp_path / "D"]), embedder)
+    assert first.added == 10
+
+    for name in ("C/b.md", "C/#x.md", "C#/a.md", "D/a.md", "C/d/e.md"):
+        (tmp_path / name).unlink()
+    (tmp_path / "C" / "r.csv").write_text("id,text\ny,two\n")
+    (tmp_path / "C" / "bad.jsonl").write_text("broken\n")
+    report = index_documents(collection, load_documents([tmp_path / "C"], exclude=["c.txt"]), embedder, prune=True)
+    assert (report.deleted, len(report.failed)) == (4, 1)
+    left = {str(metadata["source"]).removeprefix(f"{tmp_path}/") for _, metadata in stored(collection).values()}
+    assert left == {"C/a.md", "C/c.txt", "C/r.csv#y", "C/bad.jsonl#q", "C#/a.md", "D/a.md"}
+
+
+def test_a_place_that_is_missing_as_a_whole_is_not_pruned(
+    collection: Any, embedder: MiniLMEmbedder, tmp_path: Path
+) -> None:
+    """Its disk may just not be there."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.txt").write_text(name)
+    places = [tmp_path / "a", tmp_path / "b"]
+    index_documents(collection, load_documents(places), embedder)
+    shutil.rmtree(tmp_path / "b")
+    report = index_documents(collection, load_documents(places), embedder, prune=True)
+    assert (report.deleted, [failure.reason for failure in report.failed]) == (0, ["no such file or folder"])
+    assert index_documents(collection, load_documents([tmp_path]), embedder, prune=True).deleted == 1
 
 
 def test_pruning_with_nothing_given_removes_nothing(collection: Any, embedder: MiniLMEmbedder) -> None:
@@ -321,3 +358,13 @@ def test_two_writers_on_a_server_with_documents_of_their_own(tmp_path: Path, emb
             ]
         assert [run.result().added for run in runs] == [30, 30]
         assert_equal(snapshot(collections[0]), built_from_scratch(tmp_path / "scratch", documents, embedder))
+
+
+def test_a_collection_that_was_replaced_is_not_written_to(collection: Any, embedder: MiniLMEmbedder) -> None:
+    client = local_client(Path(collection._client.get_settings().persist_directory))
+    reembed_collection(client, "docs", embedder, space="l2", keep=True)
+    with pytest.raises(CollectionNotFoundError, match="'docs' was replaced by another since it was opened"):
+        index_documents(collection, [Document("a", "text")], embedder)
+    collection._client.delete_collection("docs")
+    with pytest.raises(CollectionNotFoundError, match="'docs' was deleted or renamed"):
+        index_documents(collection, [Document("a", "text")], embedder)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import chromadb
 import numpy as np
@@ -101,6 +102,24 @@ def test_keys_that_indexing_writes_are_renamed() -> None:
         MetadataPolicy().apply({"source": "web", "source_": "x"})
 
 
+def test_text_is_the_same_in_every_run() -> None:
+    """Passages' ids depend on it."""
+    first, _ = MetadataPolicy().apply({"k": {"b": 1, "a": {2, "1", 1}}})
+    second, _ = MetadataPolicy().apply({"k": {"a": {"1", 1, 2}, "b": 1}})
+    assert first == second == {"k": '{"a": [1, 2, "1"], "b": 1}'}
+
+
+def test_what_has_no_text_is_refused() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (object(), {"a": object()}, {(1, 2): 3}, {"a": 1, 2: 3}, circle, deep):
+        with pytest.raises(DocumentError, match="metadata"):
+            MetadataPolicy().apply({"k": value})
+
+
 def test_lone_surrogates_are_replaced() -> None:
     assert MetadataPolicy("error").apply({"k": "a\ud800"}) == ({"k": "a\ufffd"}, [])
     assert MetadataPolicy().apply({"k": {"a": "\ud800"}})[0] == {"k": '{"a": "\ufffd"}'}
@@ -124,11 +143,15 @@ values = st.recursive(
 def test_chroma_stores_whatever_the_policy_lets_through(metadata: dict[str, Any], chroma_notes: Any) -> None:
     for policy in ("convert", "drop"):
         stored, _ = MetadataPolicy(policy).apply(metadata)
-        chroma_notes.upsert(ids=["x"], embeddings=[[1.0]], metadatas=[{"source": "s", **stored}])
-        (found,) = chroma_notes.get(ids=["x"])["metadatas"]
-        assert {key: found.get(key) for key in stored} == stored
+        id = uuid4().hex
+        chroma_notes.upsert(ids=[id], embeddings=[[1.0]], metadatas=[{"source": "s", **stored}])
+        (found,) = chroma_notes.get(ids=[id])["metadatas"]
+        assert set(found) == {"source", *stored}
+        for key, value in stored.items():
+            # Chroma may round the last digit of a number.
+            same = math.isclose(found[key], value, rel_tol=1e-15) if isinstance(value, float) else found[key] == value
+            assert same or (isinstance(value, list) and np.allclose(found[key], value, rtol=1e-15, atol=0))
         json.dumps(stored, allow_nan=False)
-        chroma_notes.delete(ids=["x"])
 
 
 @pytest.fixture

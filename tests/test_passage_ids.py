@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, version_digest
-from minilm_retrieval.ingest.stored import is_inside, is_whole
+from minilm_retrieval.ingest.stored import is_whole
 
 VERSION = version_digest("a version")
 
@@ -44,12 +44,3 @@ def test_only_all_passages_of_one_version_are_a_whole() -> None:
         ids(2, 0) | ids(3, 1),
     ):
         assert not is_whole(broken, VERSION)
-
-
-def test_what_is_inside_a_place() -> None:
-    assert is_inside("/a/b.csv#3", ["/x", "/a/b.csv"])
-    assert is_inside("/a/b.csv", ["/a"])
-    assert is_inside("/a/b", ["/"])
-    assert is_inside("C:\\docs\\a.txt", ["C:\\docs"])
-    assert not is_inside("/ab/c", ["/a"])
-    assert not is_inside("/a", [])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import chromadb
 import pytest
-from stores import chroma_server, local_client
+from stores import chroma_server, fill, local_client, random_vectors
 from subprocesses import clean_environment
 
 from minilm_retrieval.errors import StoreError, StoreLockedError
-from minilm_retrieval.store.writer_lock import full_disk, local_directory, writer_lock
+from minilm_retrieval.store.local import full_disk, local_directory
+from minilm_retrieval.store.writer_lock import writer_lock
 
 HOLDER = """
 import sys, time
@@ -92,3 +94,40 @@ def test_a_full_disk_is_named(client: Any, tmp_path: Path, monkeypatch: pytest.M
     assert full_disk(client) == ""
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2048}))
     assert full_disk(client) == f" The disk of {tmp_path} is full: 2 KiB are free."
+
+
+ADD = """
+import sys
+from stores import fill, local_client, random_vectors
+collection = local_client(sys.argv[1]).get_collection("docs", embedding_function=None)
+vectors = random_vectors(1200, seed=2)
+collection.upsert(ids=[f"theirs-{number}" for number in range(1200)], embeddings=vectors)
+"""
+
+
+def test_what_another_process_wrote_since_is_not_written_over(client: Any, tmp_path: Path) -> None:
+    """Chroma alone puts the index that it has in memory over the one that another process has written."""
+    collection = fill(client, "docs", random_vectors(1200))
+    collection.query(query_embeddings=random_vectors(1), n_results=3)
+    with writer_lock(client, "first"):
+        collection.upsert(ids=["one"], embeddings=random_vectors(1, seed=1))
+    environment = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])}
+    subprocess.run([sys.executable, "-c", ADD, str(tmp_path)], env=clean_environment(environment), check=True)
+    with writer_lock(collection._client, "second"):
+        for start in range(0, 1200, 400):
+            ids = [f"ours-{number}" for number in range(start, start + 400)]
+            collection.upsert(ids=ids, embeddings=random_vectors(400, seed=start + 10))
+    copy = tmp_path.with_name(f"{tmp_path.name}-copy")
+    shutil.copytree(tmp_path, copy)
+    for found in (collection, local_client(copy).get_collection("docs", embedding_function=None)):
+        assert len(found.get(include=["embeddings"])["embeddings"]) == found.count() == 3601
+
+
+def test_an_unchanged_database_keeps_its_indexes(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = fill(client, "docs", random_vectors(10))
+    with writer_lock(client, "first"):
+        collection.upsert(ids=["one"], embeddings=random_vectors(1))
+    monkeypatch.setattr(type(collection._client), "start", lambda self: pytest.fail("the indexes are read again"))
+    for holder in (client, collection._client):
+        with writer_lock(holder, "second"):
+            collection.upsert(ids=["two"], embeddings=random_vectors(1))

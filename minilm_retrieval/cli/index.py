@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections import Counter
@@ -14,8 +15,15 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.ingest import IndexingInterrupted, IndexReport, index_documents, load_documents, source_places
+from minilm_retrieval.ingest import (
+    IndexingInterrupted,
+    IndexReport,
+    PassageSplitter,
+    index_documents,
+    load_documents,
+)
 from minilm_retrieval.store import open_collection
+from minilm_retrieval.store.client import store_errors
 
 _INTERRUPTED = 130
 
@@ -63,6 +71,8 @@ def index(
             paths, text_field, include=include or (), exclude=exclude or (), gitignore=gitignore, encoding=encoding
         )
         embedder = options.make_embedder(model, threads, precision)
+        # A wrong option must not leave an empty collection behind.
+        PassageSplitter(embedder, passage_tokens, passage_overlap, metadata)
         target = open_collection(
             collection, **options.place(path, host, port, ssl, header), create=True, embedder=embedder
         )
@@ -75,15 +85,16 @@ def index(
                 passage_overlap=passage_overlap,
                 metadata_policy=metadata,
                 prune=prune,
-                prune_within=source_places(paths),
                 show_progress=not json and sys.stderr.isatty(),
             )
         except IndexingInterrupted as interruption:
             report = interruption.report
+        with store_errors("counting passages"):
+            stored = target.count()
         if json:
-            options.print_json({**asdict(report), "collection": collection, "passages_stored": target.count()})
+            options.print_json({**asdict(report), "collection": collection, "passages_stored": stored})
         else:
-            _print_report(report, collection, target.count())
+            _print_report(report, collection, stored)
     if report.interrupted:
         options.fail("interrupted; run the same command again to go on", _INTERRUPTED)
     if report.failed:
@@ -92,16 +103,22 @@ def index(
 
 @contextmanager
 def _stopped_gently() -> Iterator[None]:
-    """Take a request to terminate, as service managers send it, like Ctrl-C."""
+    """Take a request to terminate, as service managers send it, like Ctrl-C; a second of either ends all at once."""
+    asked = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(_INTERRUPTED)
+        asked = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_report(report: IndexReport, collection: str, stored: int) -> None:

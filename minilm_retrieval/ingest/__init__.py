@@ -2,7 +2,7 @@
 
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.indexer import index_documents
-from minilm_retrieval.ingest.loading import load_documents, source_places
+from minilm_retrieval.ingest.loading import LoadedDocuments, load_documents
 from minilm_retrieval.ingest.metadata import METADATA_POLICIES, MetadataPolicy
 from minilm_retrieval.ingest.passages import Passage, PassageSplitter
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
@@ -13,11 +13,11 @@ __all__ = [
     "Failure",
     "IndexReport",
     "IndexingInterrupted",
+    "LoadedDocuments",
     "MetadataPolicy",
     "Passage",
     "PassageSplitter",
     "Skipped",
     "index_documents",
     "load_documents",
-    "source_places",
 ]

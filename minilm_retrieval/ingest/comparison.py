@@ -19,8 +19,8 @@ from minilm_retrieval.ingest.writer import Replacement
 if TYPE_CHECKING:
     from chromadb import Collection
 
-# One question to the store about so many documents costs hardly more than one about a single document; a slow source
-# is not made to wait for as many.
+# One question to the store about so many documents costs hardly more than one about a single document; when documents
+# come slowly, fewer are waited for.
 _LOT_DOCUMENTS = 200
 _LOT_CHARACTERS = 2_000_000
 _LOT_SECONDS = 0.5
@@ -42,17 +42,6 @@ class Lacking:
     vector: FloatArray | None
 
 
-@dataclass(frozen=True)
-class LeftOver:
-    """Passages of a document of which nothing new has to be written.
-
-    Attributes:
-        ids: To be removed.
-    """
-
-    ids: list[str]
-
-
 class Comparison:
     """Reads documents and compares them with a collection.
 
@@ -71,8 +60,8 @@ class Comparison:
         self._splitter = splitter
         self._report = report
 
-    def differences(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[Lacking | LeftOver]:
-        """Yield what has to be written and removed, document by document.
+    def differences(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[Lacking | Replacement]:
+        """Yield what has to be written, document by document, or a replacement alone where there is only to remove.
 
         Raises:
             DocumentError: Something other than a document is among them.
@@ -128,8 +117,8 @@ class Comparison:
             self._report.metadata_changes[note] = self._report.metadata_changes.get(note, 0) + 1
         return checked
 
-    def _differences_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[Lacking | LeftOver]:
-        """Yield what has to be written or removed for a document, and count it."""
+    def _differences_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[Lacking | Replacement]:
+        """Yield what has to be written or removed for a document."""
         if is_whole(stored, checked.version):
             self._report.unchanged += 1
             return
@@ -139,14 +128,11 @@ class Comparison:
         stale = sorted(stored - set(passages))
         if not passages and not stored:
             self._report.empty += 1
-        elif not stored:
-            self._report.added += 1
-        else:
-            self._report.updated += 1
-        if not new and stale:
-            yield LeftOver(stale)
+            return
+        replacement = Replacement(len(new), stale, is_new=not stored)
+        if not new:
+            yield replacement
         with self._report.timed("comparing"):
             vectors = stored_vectors(self._collection, stale) if new and stale else {}
-        replacement = Replacement(len(new), stale)
         for passage in new:
             yield Lacking(passage, replacement, vectors.get(passage.text))

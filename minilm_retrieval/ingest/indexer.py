@@ -8,26 +8,32 @@ are removed only after all of its new ones are written, and the next run sees fr
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import StoreError
-from minilm_retrieval.ingest.comparison import Comparison, Lacking, LeftOver
+from minilm_retrieval.ingest.comparison import Comparison, Lacking
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.handover import Handover
+from minilm_retrieval.ingest.loading import LoadedDocuments
 from minilm_retrieval.ingest.passages import PassageSplitter
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
 from minilm_retrieval.ingest.settings import note_settings
-from minilm_retrieval.ingest.stored import sources_other_than
-from minilm_retrieval.ingest.writer import PassageWriter, delete_passages
+from minilm_retrieval.ingest.stored import passages_of_others
+from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.store.client import check_current, store_errors
 from minilm_retrieval.store.compatibility import check_collection
-from minilm_retrieval.store.writer_lock import full_disk, writer_lock
+from minilm_retrieval.store.local import full_disk
+from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -45,7 +51,6 @@ def index_documents(
     passage_overlap: int = 0,
     metadata_policy: str = "convert",
     prune: bool = False,
-    prune_within: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> IndexReport:
     """Split, embed and store documents, in bounded memory.
@@ -65,9 +70,9 @@ def index_documents(
         passage_overlap: Most tokens that a passage repeats of the one before.
         metadata_policy: What to do with metadata that Chroma does not store: ``"convert"``, ``"drop"`` or
             ``"error"``, see :class:`minilm_retrieval.ingest.MetadataPolicy`.
-        prune: Remove documents, indexed by this library, that are not among those given. Nothing is removed where no
-            document was given at all.
-        prune_within: Prune only in these folders or files; ``None`` for the whole collection.
+        prune: Remove documents, indexed by this library, that are gone: of those that :func:`load_documents` reads,
+            what is no longer in its files and folders; of another iterable, all that are not among those given. Nothing
+            is removed where no document was given at all.
         show_progress: Show a progress bar on standard error.
 
     Returns:
@@ -75,6 +80,7 @@ def index_documents(
 
     Raises:
         CollectionMismatchError: The collection was embedded by another model.
+        CollectionNotFoundError: The collection is no longer the one of its name.
         InvalidOptionError: An option is out of range.
         StoreLockedError: Another process is writing to the same local directory.
         StoreError: The store failed; what was written before stays, and the next run goes on from there.
@@ -84,9 +90,10 @@ def index_documents(
     embedder = embedder or MiniLMEmbedder()
     splitter = PassageSplitter(embedder, passage_tokens, passage_overlap, metadata_policy)
     with writer_lock(collection._client, f"indexing into the collection {collection.name!r}"):
+        check_current(collection)
         check_collection(collection, embedder)
         note_settings(collection, splitter)
-        return _Run(collection, embedder, splitter).over(documents, prune, prune_within, show_progress)
+        return _Run(collection, embedder, splitter).over(documents, prune, show_progress)
 
 
 class _Run:
@@ -95,33 +102,20 @@ class _Run:
         self.embedder = embedder
         self.report = IndexReport()
         self.comparison = Comparison(collection, splitter, self.report)
-        self.handover: Handover[Lacking | LeftOver] = Handover(_WAITING_PASSAGES)
-        batch_size = min(_WRITE_BATCH, collection._client.get_max_batch_size())
+        self.handover: Handover[Lacking | Replacement] = Handover(_WAITING_PASSAGES)
+        with store_errors("asking for the largest batch"):
+            batch_size = min(_WRITE_BATCH, collection._client.get_max_batch_size())
         self.writer = PassageWriter(collection, self.report, batch_size)
 
-    def over(
-        self,
-        documents: Iterable[Document | Failure | Skipped],
-        prune: bool,
-        prune_within: Sequence[str] | None,
-        show_progress: bool,
-    ) -> IndexReport:
+    def over(self, documents: Iterable[Document | Failure | Skipped], prune: bool, show_progress: bool) -> IndexReport:
         started = time.perf_counter()
         try:
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-embed") as executor:
-                embedding = executor.submit(self.embed, show_progress)
-                try:
-                    self.read(documents)
-                    self.handover.finish()
-                    embedding.result()
-                except KeyboardInterrupt:
-                    self.report.interrupted = True
-                finally:
-                    self.handover.cancel()
-                embedding.result()
+            self.index(documents, show_progress)
             if prune and not self.report.interrupted:
                 with self.report.timed("pruning"):
-                    self.prune(prune_within)
+                    self.prune(documents)
+        except KeyboardInterrupt:
+            self.report.interrupted = True
         except StoreError as error:
             cause = f"{str(error).rstrip('.')}.{full_disk(self.collection._client)}"
             raise type(error)(
@@ -132,6 +126,26 @@ class _Run:
         if self.report.interrupted:
             raise IndexingInterrupted(self.report)
         return self.report
+
+    def index(self, documents: Iterable[Document | Failure | Skipped], show_progress: bool) -> None:
+        """Take up the documents; interrupted, finish what is being embedded and written."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-embed") as executor:
+            embedding: Future[None] | None = None
+            try:
+                embedding = executor.submit(self.embed, show_progress)
+                self.read(documents)
+                self.handover.finish()
+                embedding.result()
+            except KeyboardInterrupt:
+                self.report.interrupted = True
+            finally:
+                self.handover.cancel()
+            # The store is written to until this has ended, so nothing ends the waiting for it.
+            while embedding is not None and not embedding.done():
+                with suppress(KeyboardInterrupt):
+                    wait([embedding])
+            if embedding is not None:
+                embedding.result()
 
     def read(self, documents: Iterable[Document | Failure | Skipped]) -> None:
         """Hand over the passages that the collection lacks; in the caller's thread."""
@@ -165,8 +179,8 @@ class _Run:
     def texts(self, waiting: deque[Lacking]) -> Iterator[str]:
         """Yield the texts to embed; what needs no embedding goes to the writer at once."""
         for item in self.handover:
-            if isinstance(item, LeftOver):
-                self.writer.remove(item.ids)
+            if isinstance(item, Replacement):
+                self.writer.finish(item)
             elif item.vector is not None:
                 self.report.passages_reused += 1
                 self.writer.put(item.passage, item.vector, item.replacement)
@@ -174,13 +188,21 @@ class _Run:
                 waiting.append(item)
                 yield item.passage.text
 
-    def prune(self, within: Sequence[str] | None) -> None:
-        """Remove the passages of documents that were not given; one that failed or was skipped is kept."""
+    def prune(self, documents: Iterable[Document | Failure | Skipped]) -> None:
+        """Remove the documents that are gone; one that failed or was skipped is not."""
         if not self.comparison.given:
             self.report.failed.append(Failure("prune", "no document was given, so nothing was removed"))
             return
-        kept = [failure.source for failure in self.report.failed] + [file.source for file in self.report.skipped]
-        vanished = sources_other_than(self.collection, self.comparison.given, within, kept)
-        for ids in vanished.values():
+        is_gone = documents.is_gone if isinstance(documents, LoadedDocuments) else self.was_not_given
+        for ids in passages_of_others(self.collection, self.comparison.given, is_gone).values():
             delete_passages(self.collection, ids, self.report)
-        self.report.deleted = len(vanished)
+            self.report.deleted += 1
+
+    @cached_property
+    def not_indexed(self) -> set[str]:
+        return {failure.source for failure in self.report.failed} | {file.source for file in self.report.skipped}
+
+    def was_not_given(self, source: str) -> bool:
+        """Tell whether neither a document nor anything that it is in failed or was skipped."""
+        ends = (place.start() for place in re.finditer(r"[#/\\]", source))
+        return source not in self.not_indexed and not any(source[:end] in self.not_indexed for end in ends)

@@ -54,7 +54,8 @@ class MetadataPolicy:
         """Return the metadata to store, and a sentence about each value or key that is not stored as it came.
 
         Raises:
-            DocumentError: The metadata is no mapping, or the policy is ``"error"`` and something is refused.
+            DocumentError: The metadata is no mapping, something in it has no text that stays the same, or the policy is
+                ``"error"`` and something is refused.
         """
         if not isinstance(metadata, Mapping):
             raise DocumentError(f"metadata must be a mapping, got {type(metadata).__name__}")
@@ -64,51 +65,26 @@ class MetadataPolicy:
             plain = _plain(value)
             if plain is None:
                 continue
-            wrong = _what_is_wrong(key, plain)
+            wrong = f"key {key!r} is written by indexing" if key in RESERVED else unstorable(key, plain)
             if not wrong:
                 stored[key] = plain
-                continue
-            if self.policy == "error":
+            elif self.policy == "error":
                 raise DocumentError(f"the metadata {wrong}; Chroma does not store that")
-            if self.policy == "drop":
+            elif self.policy == "drop":
                 notes.append(f"{key!r} left out")
-                continue
-            name, text = _renamed(key), _converted(plain)
-            if name != key and (name in metadata or name in stored):
-                raise DocumentError(f"the metadata key {key!r} would be stored as {name!r}, which is there already")
-            if text is None:
-                notes.append(f"{key!r} left out where it is not finite")
-                continue
-            if name != key:
-                notes.append(f"{key!r} stored as {name!r}")
-            if text is not plain:
-                notes.append(f"{key!r} stored as text")
-            stored[name] = text
+            else:
+                notes += _convert(key, plain, metadata, stored)
         return stored, notes
 
 
-def _plain(value: Any) -> Any:
-    """Return a value with numpy's numbers and tuples as Python's, and ``None`` for nothing at all."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, str):
-        return well_formed(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    return None if isinstance(value, list | dict) and not value else value
-
-
-def _what_is_wrong(key: Any, value: Any) -> str:
+def unstorable(key: Any, value: Any) -> str:
+    """Return what keeps Chroma from storing a key and a value as they are; ``""`` if nothing does."""
     if not isinstance(key, str):
         return f"key {key!r} is a {type(key).__name__}, not text"
-    if key in RESERVED or key.startswith(_CHROMA_PREFIX):
-        return f"key {key!r} is written by indexing or by the store"
-    if not key or key.startswith(_SIGNS) or key != well_formed(key):
-        return f"key {key!r} is empty, starts with $ or #, or is not valid Unicode"
+    if not key or key.startswith((*_SIGNS, _CHROMA_PREFIX)) or key != well_formed(key):
+        return f"key {key!r} is empty, starts with $, # or {_CHROMA_PREFIX}, or is not valid Unicode"
     if isinstance(value, list):
-        if len({type(item) for item in value}) > 1 or not isinstance(value[0], _SCALARS):
+        if not value or len({type(item) for item in value}) > 1 or not isinstance(value[0], _SCALARS):
             return f"{key!r} is a list of other things than texts, or numbers, or truth values of one type"
         return next((wrong for item in value if (wrong := _wrong_number(key, item))), "")
     if not isinstance(value, _SCALARS):
@@ -124,6 +100,36 @@ def _wrong_number(key: str, value: Any) -> str:
     return ""
 
 
+def _plain(value: Any) -> Any:
+    """Return a value with numpy's numbers and tuples as Python's, and ``None`` for nothing at all."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(value, list):
+        value = [well_formed(item) if isinstance(item, str) else item for item in value]
+    return None if isinstance(value, list | dict) and not value else value
+
+
+def _convert(key: Any, value: Any, metadata: Mapping[str, Any], stored: dict[str, Any]) -> list[str]:
+    """Store what can be of a value that is refused, under a name that is not taken, and return the notes about it."""
+    name = _renamed(key)
+    if name != key and (name in metadata or name in stored):
+        raise DocumentError(f"the metadata key {key!r} would be stored as {name!r}, which is there already")
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key!r} left out where it is not finite"]
+    notes = [f"{key!r} stored as {name!r}"] if name != key else []
+    if unstorable(name, value):
+        notes.append(f"{key!r} stored as text")
+        value = _text_of(key, value)
+    stored[name] = value
+    return notes
+
+
 def _renamed(key: Any) -> str:
     name = well_formed(str(key))
     if name.startswith(_CHROMA_PREFIX):
@@ -133,24 +139,23 @@ def _renamed(key: Any) -> str:
     return f"{name}_" if name in RESERVED else name
 
 
-def _converted(value: Any) -> Any:
-    """Return what is stored in place of a value, itself if only its key was refused; ``None`` for nothing."""
-    if not _what_is_wrong("key", value):
-        return value
-    if isinstance(value, float):
-        return None
+def _text_of(key: Any, value: Any) -> str:
+    """Return a value as text that is the same in every run, since passages' ids depend on it."""
+    if not isinstance(value, list | dict | set | frozenset):
+        return well_formed(_plain_text(value))
+    try:
+        ordered = _plain_text(value) if isinstance(value, set | frozenset) else value
+        return well_formed(json.dumps(ordered, ensure_ascii=False, sort_keys=True, default=_plain_text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(f"the metadata {key!r} cannot be written as JSON: {error}") from error
+
+
+def _plain_text(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=lambda item: (type(item).__name__, str(item)))
     if isinstance(value, date | time):
         return value.isoformat()
-    if isinstance(value, list | dict | set | frozenset):
-        return well_formed(json.dumps(_ordered(value), ensure_ascii=False, default=_text_of))
-    return well_formed(str(value))
-
-
-def _ordered(value: Any) -> Any:
-    return sorted(value, key=str) if isinstance(value, set | frozenset) else value
-
-
-def _text_of(value: Any) -> Any:
-    if isinstance(value, set | frozenset):
-        return _ordered(value)
-    return value.isoformat() if isinstance(value, date | time) else str(value)
+    kind: Any = type(value)
+    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+        raise DocumentError(f"the metadata holds a {kind.__name__}, which has no text to store")
+    return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -17,6 +18,8 @@ from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, versio
 from minilm_retrieval.tokenizer import well_formed
 
 _FEWEST_TOKENS = 8
+# Another version may split at other places.
+_SPLITTER = f"semantic-text-splitter {version('semantic-text-splitter')}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class PassageSplitter:
         id, text = well_formed(document.id), well_formed(document.text)
         content = hashlib.sha256(text.encode()).hexdigest()
         # Chroma searches by `source` to find a document's passages, so the id has to be stored as it is compared.
-        deciding = [content, metadata, document.format, self.max_tokens, self.overlap]
+        deciding = [content, metadata, document.format, self.max_tokens, self.overlap, _SPLITTER]
         return CheckedDocument(
             Document(id, text, document.metadata, document.format),
             metadata,

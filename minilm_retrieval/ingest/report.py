@@ -17,19 +17,20 @@ class IndexReport:
     """What indexing did.
 
     Attributes:
-        added: Documents that were not in the collection.
-        updated: Documents of which something had changed, or that an earlier run had not finished.
+        added: Documents that were not in the collection and are now.
+        updated: Documents of which something had changed, or that an earlier run had not finished, and that are whole
+            now.
         unchanged: Documents of which nothing had changed; nothing was split, embedded or written for them.
         empty: Documents without text; nothing is stored for them.
         deleted: Documents removed because they were no longer given (``prune=True``).
-        failed: Sources that were not indexed, with the reason.
+        failed: Sources that were not indexed, with the reason; a file some of whose records were not is one.
         skipped: Files that were passed over on purpose, with the reason.
         passages_written: Passages stored.
         passages_reused: How many of these had the text of a stored passage of the same document and took over its
             vector; the others were embedded.
         passages_deleted: Passages removed.
         metadata_changes: What of the documents' metadata was not stored as it came, and in how many documents.
-        interrupted: Whether the run was stopped before all documents were read.
+        interrupted: Whether the run was stopped before it had done all it was asked to.
         seconds: Wall time.
         stage_seconds: Seconds spent in each of reading, splitting, comparing with what is stored, embedding, writing
             and pruning. The first three happen in one thread, embedding and writing in one each, so the sum may exceed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,46 +58,45 @@ def stored_vectors(collection: Collection, ids: Iterable[str]) -> dict[str, Floa
     return vectors
 
 
-def sources_other_than(
-    collection: Collection, known: set[bytes], within: Sequence[str] | None, kept: Sequence[str]
+def passages_of_others(
+    collection: Collection, given: set[bytes], is_gone: Callable[[str], bool]
 ) -> dict[str, list[str]]:
-    """Find the documents, indexed by this library, that are not among those known.
+    """Find the documents, indexed by this library, that were not given and are gone.
 
     Args:
         collection: Where to look.
-        known: Source digests that count as known, as bytes.
-        within: Folders and files that count; ``None`` for all documents.
-        kept: Sources to leave alone, with all that is in them.
+        given: Source digests of the documents that were given, as bytes.
+        is_gone: Says of a document's id whether it is; asked once for each of the others.
 
     Returns:
         The ids of passages by the digest of their source.
     """
-    unknown: list[str] = []
+    found: dict[str, list[str]] = {}
+    kept: set[str] = set()
     for page in _pages(collection, include=[]):
+        others: dict[str, str] = {}
         for id in page["ids"]:
             passage = PassageId.parse(id)
-            if passage is not None and bytes.fromhex(passage.source) not in known:
-                unknown.append(id)
-    found: dict[str, list[str]] = {}
-    for start in range(0, len(unknown), _READ_BATCH):
-        with store_errors(_READING):
-            page = collection.get(ids=unknown[start : start + _READ_BATCH], include=["metadatas"])
-        for id, metadata in zip(page["ids"], page["metadatas"] or [], strict=True):
-            source = str((metadata or {}).get("source", ""))
-            passage = PassageId.parse(id)
-            if passage is None or is_inside(source, kept) or (within is not None and not is_inside(source, within)):
-                continue
-            found.setdefault(passage.source, []).append(id)
+            if passage is not None and passage.source not in kept and bytes.fromhex(passage.source) not in given:
+                others[id] = passage.source
+        for id, source in _sources(collection, [id for id, digest in others.items() if digest not in found]).items():
+            if is_gone(source):
+                found.setdefault(others[id], [])
+            else:
+                kept.add(others[id])
+        for id, digest in others.items():
+            if digest in found:
+                found[digest].append(id)
     return found
 
 
-def is_inside(source: str, places: Sequence[str]) -> bool:
-    """Return whether a document's id is one of these, a record of one, or a file in one of these folders."""
-    for place in places:
-        bare = place.rstrip("/\\")
-        if source == place or source.startswith((f"{bare}#", f"{bare}/", f"{bare}\\")):
-            return True
-    return False
+def _sources(collection: Collection, ids: list[str]) -> dict[str, str]:
+    if not ids:
+        return {}
+    with store_errors(_READING):
+        page = collection.get(ids=ids, include=["metadatas"])
+    sources = (str((metadata or {}).get("source", "")) for metadata in page["metadatas"] or [])
+    return dict(zip(page["ids"], sources, strict=True))
 
 
 def _pages(collection: Collection, **arguments: Any) -> Iterator[Any]:

@@ -24,10 +24,17 @@ _DELETE_BATCH = 1000
 
 @dataclass
 class Replacement:
-    """A document on its way: how many of its passages are still to be written, and which ids to remove after that."""
+    """A document on its way.
+
+    Attributes:
+        remaining: How many of its passages are still to be written.
+        stale: Ids of passages to remove after that.
+        is_new: Whether nothing of it is stored yet.
+    """
 
     remaining: int
-    stale: Sequence[str] = ()
+    stale: Sequence[str]
+    is_new: bool
 
 
 @dataclass
@@ -35,10 +42,10 @@ class _Batch:
     passages: list[Passage] = field(default_factory=list)
     vectors: list[FloatArray] = field(default_factory=list)
     replacements: list[Replacement] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
+    finished: list[Replacement] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.passages) + len(self.stale)
+        return len(self.passages) + len(self.finished)
 
 
 class PassageWriter:
@@ -68,9 +75,9 @@ class PassageWriter:
         self._batch.replacements.append(replacement)
         self._flush_if_full()
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Have passages removed."""
-        self._batch.stale.extend(ids)
+    def finish(self, replacement: Replacement) -> None:
+        """Have a document finished of which nothing is to be written."""
+        self._batch.finished.append(replacement)
         self._flush_if_full()
 
     def flush(self) -> None:
@@ -87,7 +94,6 @@ class PassageWriter:
 
     def _write(self, batch: _Batch) -> None:
         with self._report.timed("writing"):
-            stale = list(batch.stale)
             if batch.passages:
                 with store_errors(f"writing {len(batch.passages)} passages"):
                     self._collection.upsert(
@@ -97,11 +103,16 @@ class PassageWriter:
                         metadatas=[passage.metadata for passage in batch.passages],
                     )
             self._report.passages_written += len(batch.passages)
+            finished = batch.finished
             for replacement in batch.replacements:
                 replacement.remaining -= 1
                 if replacement.remaining == 0:
-                    stale.extend(replacement.stale)
+                    finished.append(replacement)
+            stale = [id for replacement in finished for id in replacement.stale]
             delete_passages(self._collection, stale, self._report)
+            added = sum(replacement.is_new for replacement in finished)
+            self._report.added += added
+            self._report.updated += len(finished) - added
 
     def __enter__(self) -> PassageWriter:
         self._changes.__enter__()

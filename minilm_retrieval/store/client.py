@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.errors import (
     CollectionMismatchError,
+    CollectionNotFoundError,
     InvalidFilterError,
     InvalidOptionError,
     MiniLMError,
     MissingExtraError,
     StoreError,
 )
+from minilm_retrieval.store.local import DATABASE_FILE
 
 if TYPE_CHECKING:
+    from chromadb import Collection
     from chromadb.api import ClientAPI
 
 DEFAULT_PORT = 8000
-DATABASE_FILE = "chroma.sqlite3"
+_ABOUT_A_FILTER = re.compile(r"\bwhere\b|where_document", re.IGNORECASE)
 
 
 def chroma() -> Any:
@@ -110,6 +114,29 @@ def _local_client(path: Path, create: bool) -> ClientAPI:
     return client
 
 
+def check_current(collection: Collection) -> None:
+    """Make sure that an opened collection is still the one of its name.
+
+    Raises:
+        CollectionNotFoundError: It was deleted, or another took its place, as after ``minilm reembed`` or ``compact``.
+    """
+    from chromadb.errors import NotFoundError
+
+    with store_errors(f"looking up the collection {collection.name!r}"):
+        try:
+            found = collection._client.get_collection(
+                collection.name, tenant=collection.tenant, database=collection.database
+            )
+        except NotFoundError:
+            found = None
+    if found is None or found.id != collection.id:
+        happened = "was deleted or renamed" if found is None else "was replaced by another"
+        raise CollectionNotFoundError(
+            f"The collection {collection.name!r} {happened} since it was opened, as minilm reembed and compact do. "
+            "Open it again."
+        )
+
+
 @contextmanager
 def store_errors(action: str) -> Iterator[None]:
     """Raise what goes wrong inside as an error of this library that says what was being done.
@@ -127,6 +154,6 @@ def store_errors(action: str) -> Iterator[None]:
         message = str(error)
         if "dimension" in message and "expecting" in message:
             raise CollectionMismatchError(f"{message}. Use the model that wrote the collection.") from error
-        if "where" in message.lower():
+        if _ABOUT_A_FILTER.search(message):
             raise InvalidFilterError(f"Chroma refused the filter: {message}") from error
         raise StoreError(f"Chroma failed while {action}: {type(error).__name__}: {message}") from error

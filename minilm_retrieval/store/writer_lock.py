@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -16,24 +15,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from minilm_retrieval.errors import StoreError, StoreLockedError
+from minilm_retrieval.store.local import forget_stale_indexes, local_directory, note_own_changes
 
 _LOCK_FILE = "minilm-writer.lock"
 _HOLDER_FILE = "minilm-writer.json"
-_LITTLE_SPACE = 4 * 1024 * 1024
-
-
-def local_directory(client: Any) -> Path | None:
-    """Return the directory of a client over a local database; ``None`` for a server, or one in memory."""
-    settings = client.get_settings()
-    return Path(settings.persist_directory) if settings.is_persistent else None
-
-
-def full_disk(client: Any) -> str:
-    """Return a sentence about the disk of a local directory where it is full, which Chroma's own errors do not say."""
-    directory = local_directory(client)
-    if directory is None or (free := shutil.disk_usage(directory).free) >= _LITTLE_SPACE:
-        return ""
-    return f" The disk of {directory} is full: {free // 1024} KiB are free."
 
 
 @contextmanager
@@ -41,7 +26,8 @@ def writer_lock(client: Any, action: str) -> Iterator[None]:
     """Keep other writers of this library away from a local directory meanwhile; a server needs no such lock.
 
     The operating system drops the lock when its process ends, however it ends, so a dead writer locks nobody out.
-    The lock is advisory: it is between users of this library, and readers are never stopped.
+    The lock is advisory: it is between users of this library, and readers are never stopped. What other processes wrote
+    before is seen by the holder, which Chroma alone does not see to.
 
     Args:
         client: A Chroma client, or a collection's.
@@ -64,8 +50,10 @@ def writer_lock(client: Any, action: str) -> Iterator[None]:
         raise StoreError(f"{directory} cannot be locked for writing: {error}") from error
     try:
         _note_holder(directory, action)
+        forget_stale_indexes(client)
         yield
     finally:
+        note_own_changes(client)
         with suppress(OSError):
             (directory / _HOLDER_FILE).unlink()
         lock.release()
@@ -80,6 +68,8 @@ def _note_holder(directory: Path, action: str) -> None:
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]),
     }
     try:
+        # Until it is written whole, nobody is told the name of a holder that died.
+        (directory / _HOLDER_FILE).unlink(missing_ok=True)
         (directory / _HOLDER_FILE).write_text(json.dumps(holder), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{directory} cannot be written: {error}") from error

@@ -94,8 +94,7 @@ def find_encoding(data: bytes, whole: bool = True, declared: Encoding | None = N
     for mark, name in _MARKS:
         if data.startswith(mark):
             return Encoding(name)
-    if b"\0" in data:
-        raise NotTextError("is binary: it holds zero bytes")
+    check_no_zeros(data, Encoding("utf-8"))
     first_bad = _first_bad_byte(data, "utf-8", whole)
     if first_bad is None:
         return Encoding("utf-8")
@@ -111,6 +110,16 @@ def find_encoding(data: bytes, whole: bool = True, declared: Encoding | None = N
         if _first_bad_byte(data, name, whole) is None:
             return Encoding(name, guessed=True)
     raise NotTextError("is binary, or text in an unknown encoding")
+
+
+def check_no_zeros(data: bytes, encoding: Encoding) -> None:
+    """Refuse bytes that are no text, in an encoding in which text has no zero bytes.
+
+    Raises:
+        NotTextError: There are some.
+    """
+    if b"\0" in data and not encoding.name.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+        raise NotTextError("is binary: it holds zero bytes")
 
 
 def decode(data: bytes, encoding: Encoding) -> str:

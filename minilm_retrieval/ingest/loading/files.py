@@ -51,13 +51,15 @@ class FileFinder:
 
     def find(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[SourceFile | Failure | Skipped]:
         """Yield the files in order, each once, and in place of those that cannot be read why not."""
-        given: set[str] = set()
+        read: set[str] = set()
+        passed_over: set[str] = set()
         for path in paths:
             for found in self._found(os.fspath(path)):
-                if found.source not in given:
+                # What was passed over in a folder may still be given by its own name.
+                seen = read if isinstance(found, SourceFile) else passed_over
+                if found.source not in seen or isinstance(found, Failure):
+                    seen.add(found.source)
                     yield found
-                if not isinstance(found, Failure):
-                    given.add(found.source)
 
     def _found(self, path: str) -> Iterator[SourceFile | Failure | Skipped]:
         try:
@@ -95,14 +97,10 @@ class FileFinder:
             yield Failure(source_name(folder), f"no file in it matches the pattern {pattern!r}")
 
 
-def source_places(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return the files and folders that paths stand for as sources name them; for a pattern the folder it searches."""
-    places = []
-    for given in listed("paths", paths):
-        path = os.fspath(given)
-        is_pattern = _GLOB.search(path) and not os.path.lexists(path)
-        places.append(source_name(_divided(path)[0] if is_pattern else path))
-    return places
+def searched_place(path: str) -> str:
+    """Return the file or folder that a path stands for as sources name it; for a pattern the folder it searches."""
+    is_pattern = _GLOB.search(path) and not os.path.lexists(path)
+    return source_name(_divided(path)[0] if is_pattern else path)
 
 
 def _divided(pattern: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Documents from files and folders."""
+"""Documents from files and folders, and whether one that was read before is gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.loading.decoding import Encoding, checked_encoding
-from minilm_retrieval.ingest.loading.files import FileFinder, listed
+from minilm_retrieval.ingest.loading.files import FileFinder, listed, searched_place
 from minilm_retrieval.ingest.loading.readers import SUFFIXES, read_file
 from minilm_retrieval.ingest.loading.walk import SourceFile
 
@@ -22,7 +22,7 @@ def load_documents(
     exclude: Iterable[str] = (),
     gitignore: bool = True,
     encoding: str | None = None,
-) -> Iterator[Document | Failure | Skipped]:
+) -> LoadedDocuments:
     """Read documents from files and folders, one at a time.
 
     Plain text (.txt, .text, .rst), Markdown (.md, .markdown), PDF, Word, PowerPoint, Excel and HTML give one document
@@ -47,10 +47,11 @@ def load_documents(
             it, and of the folders above it up to the root of its repository.
         encoding: Of all text; ``None`` to find out for each file.
 
-    Yields:
-        Documents whose id is the file's absolute path without symbolic links, with ``#`` and the record's id or line
-        number for records; a :class:`Failure` in place of each file, folder, line or row that cannot be read; and a
-        :class:`Skipped` for each file in a folder that is binary, of another type, or needs an extra.
+    Returns:
+        An iterator of documents whose id is the file's absolute path without symbolic links, with ``#`` and the
+        record's id (``#line-7`` where it has none) for records; of a :class:`Failure` in place of each file, folder,
+        line or row that cannot be read; and of a :class:`Skipped` for each file in a folder that is binary, of another
+        type, or needs an extra.
 
     Raises:
         InvalidOptionError: A pattern is not valid, Python has no such encoding, or one text was given in place of a
@@ -58,14 +59,56 @@ def load_documents(
     """
     finder = FileFinder(SUFFIXES, include, exclude, gitignore)
     forced = None if encoding is None else checked_encoding(encoding)
-    return _loaded(finder.find(listed("paths", paths)), text_field, forced)
+    return LoadedDocuments(finder, [os.fspath(path) for path in listed("paths", paths)], text_field, forced)
 
 
-def _loaded(
-    found: Iterator[SourceFile | Failure | Skipped], text_field: str, encoding: Encoding | None
-) -> Iterator[Document | Failure | Skipped]:
-    for file in found:
-        if isinstance(file, SourceFile):
-            yield from read_file(file, text_field, encoding)
-        else:
-            yield file
+class LoadedDocuments(Iterator["Document | Failure | Skipped"]):
+    """What :func:`load_documents` returns: an iterator that also knows which documents are gone from its places."""
+
+    def __init__(self, finder: FileFinder, paths: list[str], text_field: str, encoding: Encoding | None) -> None:
+        self._places = [searched_place(path) for path in paths if "\0" not in path]
+        self._read: set[str] = set()
+        self._failed: set[str] = set()
+        self._items = self._load(finder.find(paths), text_field, encoding)
+
+    def __next__(self) -> Document | Failure | Skipped:
+        return next(self._items)
+
+    def is_gone(self, source: str) -> bool:
+        """Tell whether a document that is in none of these files any more was in one of these places.
+
+        A file that is still there is not gone, even if the options leave it out; a record is gone if its file was read
+        and did not have it. To be asked when everything has been read.
+
+        Args:
+            source: Id of a document.
+        """
+        if not any(_is_in(source, place) for place in self._places):
+            return False
+        # The name of a file may have the sign that separates it from a record's id.
+        parts = source.split("#")
+        files = ["#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+        if os.path.lexists(source):
+            return False
+        file = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
+        if file is None:
+            return not any(_is_in(source, failed) for failed in self._failed)
+        return file in self._read and file not in self._failed
+
+    def _load(
+        self, found: Iterator[SourceFile | Failure | Skipped], text_field: str, encoding: Encoding | None
+    ) -> Iterator[Document | Failure | Skipped]:
+        for file in found:
+            if isinstance(file, SourceFile):
+                self._read.add(file.source)
+            for item in read_file(file, text_field, encoding) if isinstance(file, SourceFile) else (file,):
+                if isinstance(item, Failure):
+                    self._failed.add(item.source)
+                yield item
+
+
+def _is_in(source: str, place: str) -> bool:
+    """Tell whether a document is this file, a record of it, or in this folder."""
+    if os.path.isdir(place):  # noqa: PTH112
+        return source.startswith(os.path.join(place, ""))  # noqa: PTH118
+    return source == place or source.startswith((f"{place}#", os.path.join(place, "")))  # noqa: PTH118

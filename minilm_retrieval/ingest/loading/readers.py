@@ -14,7 +14,14 @@ from typing import Any, BinaryIO, TypeVar
 from minilm_retrieval.errors import DocumentError, MissingExtraError
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.loading.converter import CONVERTED_SUFFIXES, to_markdown
-from minilm_retrieval.ingest.loading.decoding import Encoding, NotTextError, decode, decoded_lines, find_encoding
+from minilm_retrieval.ingest.loading.decoding import (
+    Encoding,
+    NotTextError,
+    check_no_zeros,
+    decode,
+    decoded_lines,
+    find_encoding,
+)
 from minilm_retrieval.ingest.loading.names import one_line
 from minilm_retrieval.ingest.loading.walk import NOT_REGULAR, SourceFile
 
@@ -27,6 +34,8 @@ _ID_FIELDS = ("id", "_id")
 # From this much of a file its encoding is found out, for a file of records for good: the rest is read line by line.
 _BEGINNING_BYTES = 1 << 20
 _CSV_FIELD_LIMIT = 2**31 - 1
+# A wrong option makes every record of a file fail; so many of them say enough.
+_MOST_FAILURES = 100
 _SHOWN_CHARACTERS = 200
 
 _T = TypeVar("_T")
@@ -62,6 +71,9 @@ def _opened(path: str) -> BinaryIO:
 def _documents(
     source: str, suffix: str, stream: BinaryIO, text_field: str, encoding: Encoding | None
 ) -> Iterator[Document | Failure]:
+    if encoding is not None and suffix not in CONVERTED_SUFFIXES:
+        check_no_zeros(stream.read(_BEGINNING_BYTES), encoding)
+        stream.seek(0)
     if suffix in CONVERTED_SUFFIXES:
         text, metadata = to_markdown(stream.read(), suffix, encoding)
         yield Document(source, text, metadata, "markdown")
@@ -98,11 +110,17 @@ def _record_documents(
         records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
     else:
         records = _csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
+    failures = 0
     for number, record in records:
         try:
             yield _record_document(source, number, record, text_field, encoding)
         except DocumentError as error:
-            yield Failure(f"{source}#{number}", str(error))
+            failures += 1
+            if failures <= _MOST_FAILURES:
+                # Of the whole file: the document that this record was before is not gone.
+                yield Failure(source, f"line {number} {error}")
+    if failures > _MOST_FAILURES:
+        yield Failure(source, f"{failures - _MOST_FAILURES} more records failed, {failures} in all")
 
 
 def _jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
@@ -153,6 +171,6 @@ def _record_document(source: str, number: int, record: Any, text_field: str, enc
         raise DocumentError(f"is a {type(record).__name__}, expected an object with the field {text_field!r}")
     if not isinstance(record.get(text_field), str):
         raise DocumentError(f"has no text in the field {text_field!r}; its fields are {_shown(record)}")
-    own_id = next((record[name] for name in _ID_FIELDS if record.get(name) not in (None, "")), number)
+    own_id = next((record[name] for name in _ID_FIELDS if record.get(name) not in (None, "")), f"line-{number}")
     metadata = {key: value for key, value in record.items() if key != text_field and key not in _ID_FIELDS}
     return Document(f"{source}#{own_id}", record[text_field], {**encoding.metadata, **metadata})
