@@ -31,19 +31,19 @@ def test_the_caller_goes_on_but_not_far_ahead() -> None:
 
     def give() -> None:
         with Changes() as changes:
-            for number in range(6):
+            for number in range(20):
                 changes.submit(lambda: None if free.wait(30) else pytest.fail("never freed"))
                 submitted.append(number)
 
     giver = threading.Thread(target=give)
     giver.start()
-    while len(submitted) < 2:
+    while len(submitted) < 9:
         time.sleep(0.01)
     time.sleep(0.1)
-    assert len(submitted) == 2, "one is being made, one waits, and the third has no room"
+    assert len(submitted) == 9, "one is being made, eight wait, and the next has no room"
     free.set()
     giver.join(30)
-    assert len(submitted) == 6
+    assert len(submitted) == 20
 
 
 def fail() -> None:

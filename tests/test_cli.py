@@ -43,6 +43,7 @@ def test_index_and_search(folder: Path) -> None:
     assert (first.returncode, first.stderr) == (0, "")
     assert "10 added, 0 updated, 0 unchanged." in first.stdout
     assert "10 written" in first.stdout
+    assert "Time, partly side by side: " in first.stdout
     (folder / "texts" / "0.txt").write_text("A dog barked.")
     assert "0 added, 1 updated, 9 unchanged." in minilm("index", "texts", folder=folder).stdout
     found = minilm("search", "rover on the red planet", "-k", "1", folder=folder)
@@ -100,7 +101,6 @@ def test_index_takes_up_deletions_and_chooses_files(folder: Path) -> None:
     told = minilm("index", "texts/*.txt", "--no-gitignore", folder=folder)
     assert "0 added, 1 updated, 8 unchanged" in told.stdout
     assert "from now on 256 and 0" in told.stderr
-    assert "Time, partly side by side: " in told.stdout
 
 
 def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
@@ -183,13 +183,28 @@ def test_mistakes_get_a_message_and_no_traceback(folder: Path, arguments: Any, c
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_another_precision_is_said_in_one_line(folder: Path) -> None:
+def test_the_recorded_precision_is_taken_and_another_is_said_in_one_line(folder: Path) -> None:
     assert minilm("index", "texts", "--precision", "int8", folder=folder).stderr == ""
-    other = minilm("search", "rover on the red planet", "-k", "1", folder=folder)
+    (folder / "texts" / "0.txt").write_text("A dog barked.")
+    assert minilm("index", "texts", folder=folder).stderr == ""
+    assert minilm("search", "rover", folder=folder).stderr == ""
+    other = minilm("search", "rover on the red planet", "-k", "1", "--precision", "float32", folder=folder)
     assert other.returncode == 0
     assert other.stderr.splitlines() == [
         "minilm: The collection 'docs' was embedded in int8, and this embedder computes in float32. That works: it is "
         "the same model, and scores differ by the rounding of the coarser of the two."
     ]
     assert "8.txt" in other.stdout
-    assert minilm("search", "rover", "--precision", "int8", folder=folder).stderr == ""
+
+
+def test_remove(folder: Path) -> None:
+    minilm("index", "texts", folder=folder)
+    (folder / "texts" / "0.txt").unlink()
+    result = minilm("remove", "texts/0.txt", str(folder.resolve() / "texts" / "1.txt"), folder=folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "'docs': 2 documents of 2 passages removed.\n"
+    assert json.loads(minilm("remove", "texts", "--json", folder=folder).stdout) == {
+        "deleted": 8,
+        "passages_deleted": 8,
+    }
+    assert minilm("remove", "texts", "--collection", "none", folder=folder).returncode == 1

@@ -22,7 +22,7 @@ from minilm_retrieval.errors import (
     SplittingWarning,
     StoreError,
 )
-from minilm_retrieval.ingest import Failure, IndexingInterrupted, PassageSplitter, load_documents
+from minilm_retrieval.ingest import Failure, IndexingInterrupted, PassageSplitter, load_documents, remove_documents
 from minilm_retrieval.maintenance import reembed_collection
 
 LONG = " ".join(f"{text} Part {number}." for number in range(12) for text in TOPICS)
@@ -368,3 +368,18 @@ def test_a_collection_that_was_replaced_is_not_written_to(collection: Any, embed
     collection._client.delete_collection("docs")
     with pytest.raises(CollectionNotFoundError, match="'docs' was deleted or renamed"):
         index_documents(collection, [Document("a", "text")], embedder)
+
+
+def test_documents_are_removed_by_name(collection: Any, embedder: MiniLMEmbedder) -> None:
+    names = ["/a/x.md", "/a/b/y.md", "/ab/z.md", "/r.csv#1", "/r.csv#2", "plain", "plainer"]
+    index_documents(collection, [Document(name, f"text {name}") for name in names], embedder)
+    collection.add(ids=["foreign"], documents=["theirs"], metadatas=[{"source": "/a/x.md"}])
+    report = remove_documents(collection, ["/a/", "/r.csv", "plain", "unknown"])
+    assert (report.deleted, report.passages_deleted) == (5, 5)
+    assert sorted(metadata["source"] for _, metadata in stored(collection).values()) == [
+        "/a/x.md",
+        "/ab/z.md",
+        "plainer",
+    ]
+    with pytest.raises(InvalidOptionError, match="must be a list"):
+        remove_documents(collection, "plainer")

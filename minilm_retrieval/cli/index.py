@@ -7,14 +7,15 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.errors import CollectionNotFoundError
 from minilm_retrieval.ingest import (
     IndexingInterrupted,
     IndexReport,
@@ -24,6 +25,12 @@ from minilm_retrieval.ingest import (
 )
 from minilm_retrieval.store import open_collection
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.local import is_database
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+    from minilm_retrieval.embedder import MiniLMEmbedder
 
 _INTERRUPTED = 130
 
@@ -58,7 +65,7 @@ def index(
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents that are gone from these paths.")] = False,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.Precision = options.DEFAULT_PRECISION,
+    precision: options.RecordedPrecision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Split files into passages, embed them and store them in a Chroma collection.
@@ -70,12 +77,11 @@ def index(
         documents = load_documents(
             paths, text_field, include=include or (), exclude=exclude or (), gitignore=gitignore, encoding=encoding
         )
-        embedder = options.make_embedder(model, threads, precision)
+        place = options.place(path, host, port, ssl, header)
+        target, embedder = _opened(collection, place, model, threads, precision)
         # A wrong option must not leave an empty collection behind.
         PassageSplitter(embedder, passage_tokens, passage_overlap, metadata)
-        target = open_collection(
-            collection, **options.place(path, host, port, ssl, header), create=True, embedder=embedder
-        )
+        target = target or open_collection(collection, **place, create=True, embedder=embedder)
         try:
             report = index_documents(
                 target,
@@ -99,6 +105,17 @@ def index(
         options.fail("interrupted; run the same command again to go on", _INTERRUPTED)
     if report.failed:
         raise typer.Exit(options.FAILURE)
+
+
+def _opened(
+    name: str, place: dict[str, Any], model: str | None, threads: int | None, precision: str | None
+) -> tuple[Collection | None, MiniLMEmbedder]:
+    """Return the collection if there is one, and the embedder for it."""
+    if "path" not in place or is_database(place["path"]):
+        with suppress(CollectionNotFoundError):
+            found = open_collection(name, **place)
+            return found, options.embedder_for(found, model, threads, precision)
+    return None, options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)
 
 
 @contextmanager

@@ -6,12 +6,16 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError, MiniLMError
+from minilm_retrieval.store.recorded import recorded_embedder
+
+if TYPE_CHECKING:
+    from chromadb import Collection
 
 FAILURE = 1
 USAGE = 2
@@ -27,9 +31,9 @@ Headers = Annotated[
     list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
 ]
 Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
-Precision = Annotated[
-    str, typer.Option(help="float32, or faster and slightly different: bfloat16, int8. See: minilm bench.")
-]
+_PRECISIONS = "float32, or faster and slightly different: bfloat16, int8. See: minilm bench."
+Precision = Annotated[str, typer.Option(help=_PRECISIONS)]
+RecordedPrecision = Annotated[str | None, typer.Option(help=f"{_PRECISIONS} Default: the collection's, or float32.")]
 DEFAULT_PRECISION: str = DEFAULTS["precision"]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
 
@@ -55,6 +59,15 @@ def _header(line: str) -> tuple[str, str]:
 def make_embedder(model: str | None, threads: int | None, precision: str) -> MiniLMEmbedder:
     """Return the embedder that the shared options describe."""
     return MiniLMEmbedder(model, threads=threads, precision=precision)
+
+
+def embedder_for(
+    collection: Collection, model: str | None, threads: int | None, precision: str | None
+) -> MiniLMEmbedder:
+    """Return the embedder that the shared options describe; what they leave open is as the collection has it."""
+    if model is not None:
+        return make_embedder(model, threads, precision or DEFAULT_PRECISION)
+    return recorded_embedder(collection, precision=precision, threads=threads)
 
 
 def print_json(value: Any) -> None:

@@ -31,13 +31,13 @@ def search(
     ] = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.Precision = options.DEFAULT_PRECISION,
+    precision: options.RecordedPrecision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Find the passages nearest to a query, best first, with their cosine similarity."""
     with options.user_errors():
         source = open_collection(collection, **options.place(path, host, port, ssl, header))
-        retriever = Retriever(source, options.make_embedder(model, threads, precision))
+        retriever = Retriever(source, options.embedder_for(source, model, threads, precision))
         hits = retriever.search(
             query,
             k=k,

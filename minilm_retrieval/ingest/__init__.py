@@ -2,9 +2,10 @@
 
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.indexer import index_documents
-from minilm_retrieval.ingest.loading import LoadedDocuments, load_documents
+from minilm_retrieval.ingest.loading import LoadedDocuments, load_documents, source_name
 from minilm_retrieval.ingest.metadata import METADATA_POLICIES, MetadataPolicy
 from minilm_retrieval.ingest.passages import Passage, PassageSplitter
+from minilm_retrieval.ingest.removal import remove_documents
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
 
 __all__ = [
@@ -20,4 +21,6 @@ __all__ = [
     "Skipped",
     "index_documents",
     "load_documents",
+    "remove_documents",
+    "source_name",
 ]

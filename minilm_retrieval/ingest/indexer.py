@@ -33,6 +33,7 @@ from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import check_current, store_errors
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.local import full_disk
+from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def index_documents(
         collection: Where to, see :func:`minilm_retrieval.open_collection`.
         documents: Any iterable, read as it is indexed. A :class:`Failure` or :class:`Skipped` among them goes to the
             report, and what the collection holds of its source is kept.
-        embedder: ``None`` for all-MiniLM-L6-v2 with its defaults.
+        embedder: ``None`` for all-MiniLM-L6-v2 with the precision recorded with the collection.
         passage_tokens: Most tokens of a passage; ``None`` for all that the model reads.
         passage_overlap: Most tokens that a passage repeats of the one before.
         metadata_policy: What to do with metadata that Chroma does not store: ``"convert"``, ``"drop"`` or
@@ -87,7 +88,7 @@ def index_documents(
         IndexingInterrupted: Ctrl-C, a :class:`KeyboardInterrupt`; what was under way has been finished, and
             ``error.report`` says what was done.
     """
-    embedder = embedder or MiniLMEmbedder()
+    embedder = embedder or recorded_embedder(collection)
     splitter = PassageSplitter(embedder, passage_tokens, passage_overlap, metadata_policy)
     with writer_lock(collection._client, f"indexing into the collection {collection.name!r}"):
         check_current(collection)

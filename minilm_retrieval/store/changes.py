@@ -7,12 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+_MOST_WAITING = 8
+
 
 class Changes:
     """Changes to a store, made one after the other in a thread of their own while the caller goes on.
 
-    At most one waits while another is made, so memory stays bounded. Leaving the context waits for all of them. After
-    an error no further change is made; it is raised from the next call, or on leaving.
+    A few may wait while another is made, so memory stays bounded and the caller seldom has to wait. Leaving the context
+    waits for all of them. After an error no further change is made; it is raised from the next call, or on leaving.
     """
 
     def __init__(self) -> None:
@@ -22,7 +24,7 @@ class Changes:
 
     def submit(self, change: Callable[[], None]) -> None:
         """Have a change made."""
-        while self._running and (len(self._running) > 1 or self._running[0].done()):
+        while self._running and (len(self._running) > _MOST_WAITING or self._running[0].done()):
             self._running.popleft().result()
         self._running.append(self._executor.submit(self._make, change))
 

@@ -18,7 +18,7 @@ from minilm_retrieval.errors import (
     MissingExtraError,
     StoreError,
 )
-from minilm_retrieval.store.local import DATABASE_FILE
+from minilm_retrieval.store.local import DATABASE_FILE, is_database
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -96,7 +96,7 @@ def _http_client(host: str, port: int, ssl: bool, headers: Mapping[str, str] | N
 
 def _local_client(path: Path, create: bool) -> ClientAPI:
     chromadb = chroma()
-    if not create and not (path / DATABASE_FILE).is_file():
+    if not create and not is_database(path):
         raise StoreError(
             f"{path} holds no Chroma database (no {DATABASE_FILE}). Index something first, or check the path."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import weakref
 from pathlib import Path
@@ -23,6 +24,11 @@ def local_directory(client: Any) -> Path | None:
     if settings.chroma_api_impl.endswith(_SERVER_CLIENT) or not settings.is_persistent:
         return None
     return Path(settings.persist_directory)
+
+
+def is_database(path: str | os.PathLike[str]) -> bool:
+    """Return whether a directory holds a Chroma database."""
+    return Path(path, DATABASE_FILE).is_file()
 
 
 def full_disk(client: Any) -> str:

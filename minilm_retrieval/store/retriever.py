@@ -25,6 +25,7 @@ from minilm_retrieval.store.ranking import (
     scan,
     unit_queries,
 )
+from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.tokenizer import check_text, check_texts
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Retriever:
 
     Args:
         collection: An open Chroma collection, see :func:`minilm_retrieval.open_collection`.
-        embedder: ``None`` for all-MiniLM-L6-v2 with its defaults.
+        embedder: ``None`` for all-MiniLM-L6-v2 with the precision recorded with the collection.
         exact_below: With ``exact="auto"``, searches among at most so many records are answered completely.
 
     Raises:
@@ -65,7 +66,7 @@ class Retriever:
                 "path=...)."
             )
         self.collection = collection
-        self.embedder = embedder if embedder is not None else MiniLMEmbedder()
+        self.embedder = embedder if embedder is not None else recorded_embedder(collection)
         self._exact_below = exact_below
         facts = check_collection(collection, self.embedder)
         # Distances of l2 and ip rank by cosine only where all vectors have unit length.
