@@ -35,7 +35,7 @@ def test_reembed(store: Path, embedder: Any) -> None:
     assert (space_of(collection), stored_function(collection).config["precision"]) == ("ip", "int8")
     assert open_collection("docs.before", path=store).count() == 10
     again = minilm("reembed", "--path", store, "--precision", "int8")
-    assert again.stdout == "'docs': 10 records, of this model, precision and space already.\n"
+    assert again.stdout == "'docs': 10 records, of this model, precision and space already; --force embeds them anew.\n"
     forced = minilm("reembed", "--path", store, "--precision", "int8", "--force", "--json")
     report = json.loads(forced.stdout)
     assert (report["collection"], report["embedded"], report["up_to_date"]) == ("docs", 10, False)
@@ -106,3 +106,17 @@ def test_commands_of_a_terminal(store: Path, tmp_path: Path) -> None:
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert (result.returncode, result.stderr) == (0, "")
     assert open_collection("other", path=store).count() == 10
+
+
+def test_one_collection_that_cannot_be_compacted_does_not_stop_the_others(store: Path) -> None:
+    result = minilm("compact", "--path", store, "-c", "nope", "-c", "docs")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("minilm: 'nope' is as it was. No collection 'nope' here.")
+    assert result.stdout.startswith("'docs': index of 10 records rebuilt.")
+    failed = minilm("compact", "--path", store, "-c", "nope", "--json")
+    assert (failed.exit_code, list(json.loads(failed.stdout)["failed"])) == (1, ["nope"])
+
+
+def test_a_file_that_cannot_be_read_makes_no_database(tmp_path: Path) -> None:
+    assert minilm("import", tmp_path / "missing.parquet", "--path", tmp_path / "new").exit_code == 1
+    assert not (tmp_path / "new").exists()

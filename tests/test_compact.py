@@ -13,7 +13,7 @@ from stores import chroma_server, fill, local_client, random_vectors
 from subprocesses import run_python
 from test_rewrite import Death, Killed, contents, names
 
-from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.errors import StoreError
 from minilm_retrieval.maintenance import compact_collections, directory, reembed_collection
 
 UNUSED = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -93,7 +93,7 @@ def test_a_busy_database_is_said_and_left_as_it_is(
     with closing(sqlite3.connect(tmp_path / "chroma.sqlite3", isolation_level=None)) as other:
         reading = other.execute(statement)
         reading.fetchone()
-        with pytest.raises(StoreError, match=r"locked.*unchanged"):
+        with pytest.raises(StoreError, match=r"locked.*Nothing is lost"):
             directory.vacuum(tmp_path)
         reading.close()
     directory.vacuum(tmp_path)
@@ -102,7 +102,7 @@ def test_a_busy_database_is_said_and_left_as_it_is(
 
 def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "chroma.sqlite3").write_bytes(b"nonsense" * 1000)
-    with pytest.raises(StoreError, match="cannot be compacted"):
+    with pytest.raises(StoreError, match="cannot be used now"):
         directory.remove_unused_folders(tmp_path)
     with pytest.raises(StoreError):
         directory.vacuum(tmp_path / "missing")
@@ -126,8 +126,9 @@ def test_an_index_without_links_is_repaired_and_one_without_vectors_is_named(tmp
     assert collection.query(query_embeddings=[query], n_results=1)["ids"] == [["id-00007"]]
     shutil.rmtree(next(lost.glob("*/header.bin")).parent)
     client = local_client(lost)
-    with pytest.raises(StoreError, match="minilm reembed --force --collection docs"):
-        compact_collections(client)
+    report = compact_collections(client)
+    assert report.collections == {}
+    assert "minilm reembed --force --collection docs" in report.failed["docs"]
     assert len(contents(client.get_collection("docs", embedding_function=None))) == 1500
 
 
@@ -147,11 +148,52 @@ def test_all_collections_and_unfinished_ones(client: Any, fake_engine: Any, monk
         death.at = 1
         with pytest.raises(Killed):
             reembed_collection(client, "one")
-    with pytest.raises(InvalidOptionError, match=r"'one' is half re-embedded, in 'one\.rewriting'"):
-        compact_collections(client)
+    report = compact_collections(client, ["nope", "one", "two"])
+    assert report.collections == {"two": 30}
+    assert list(report.failed) == ["nope", "one"]
+    assert report.failed["nope"].startswith("No collection 'nope' here.")
+    assert report.failed["one"].startswith("'one' is half re-embedded, in 'one.rewriting'")
     assert names(client) == ["one", "one.rewriting", "two"]
-    with pytest.raises(CollectionNotFoundError):
-        compact_collections(client, ["nope"])
+
+
+def test_a_database_that_is_busy_at_the_end_costs_no_report(client: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(directory, "_BUSY_SECONDS", 0.1)
+    fill(client, "docs", random_vectors(20, 8))
+    with closing(sqlite3.connect(tmp_path / "chroma.sqlite3", isolation_level=None)) as busy:
+
+        def vacuuming(folder: Path) -> None:
+            busy.execute("BEGIN IMMEDIATE")
+            directory.vacuum(folder)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("minilm_retrieval.maintenance.compact.vacuum", vacuuming)
+            report = compact_collections(client)
+    assert report.collections == {"docs": 20}
+    assert "could not be freed" in str(report.note)
+    assert compact_collections(client).note is None
+
+
+def test_files_that_vanish_or_are_closed_do_not_stop_it(client: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    fill(client, "docs", random_vectors(20, 8))
+    (tmp_path / UNUSED).mkdir()
+    (tmp_path / "gone").write_text("x")
+    listed, stat = Path.iterdir, Path.stat
+
+    def closed(self: Path) -> Any:
+        if self.name == UNUSED:
+            raise PermissionError
+        return listed(self)
+
+    def vanished(self: Path, **options: Any) -> Any:
+        if self.name == "gone" and options == {}:
+            raise FileNotFoundError
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    monkeypatch.setattr(Path, "stat", vanished)
+    report = compact_collections(client)
+    assert (report.collections, report.note) == ({"docs": 20}, None)
+    assert (tmp_path / UNUSED).is_dir()
 
 
 def test_on_a_server(tmp_path: Path) -> None:

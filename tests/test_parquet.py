@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 from subprocesses import run_python
-from test_rewrite import contents
+from test_rewrite import Death, Killed, contents, names
 
 from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.errors import (
     CollectionMismatchError,
     InvalidOptionError,
     MissingExtraError,
+    StoreError,
     StoreLockedError,
     TransferError,
 )
-from minilm_retrieval.maintenance import export_collection, import_collection, parquet
+from minilm_retrieval.maintenance import compact_collections, export_collection, import_collection, parquet
 from minilm_retrieval.maintenance.records import record_pages
 from minilm_retrieval.store.collection import space_of, stored_function
 from minilm_retrieval.store.writer_lock import writer_lock
@@ -160,8 +161,9 @@ def test_an_interrupted_export_leaves_no_file_and_keeps_the_old_one(
         with pytest.raises(KeyboardInterrupt):
             export_collection(collection, file)
         assert [path.read_bytes() for path in tmp_path.iterdir() if path.is_file()] == [content] * (content is not None)
-    with pytest.raises(TransferError, match="cannot be written"):
-        export_collection(collection, tmp_path / "missing" / "docs.parquet")
+    for target, message in ((tmp_path / "missing" / "docs.parquet", "cannot be written"), (tmp_path, "is a directory")):
+        with pytest.raises(TransferError, match=message):
+            export_collection(collection, target)
 
 
 def test_a_killed_export_leaves_no_file_of_that_name(client: Any, tmp_path: Path) -> None:
@@ -175,8 +177,9 @@ def test_a_killed_export_leaves_no_file_of_that_name(client: Any, tmp_path: Path
     """
     run_python(script, str(tmp_path / "store"), str(tmp_path / "docs.parquet"))
     assert not (tmp_path / "docs.parquet").exists()
+    (left,) = tmp_path.glob("*.partial")
     assert export_collection(client.get_collection("docs"), tmp_path / "docs.parquet") == 30
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["docs.parquet"]
+    assert {path for path in tmp_path.iterdir() if path.is_file()} == {tmp_path / "docs.parquet", left}
 
 
 def write(file: Path, said: Any = None, **columns: Any) -> Path:
@@ -221,8 +224,12 @@ BROKEN = [
     ({"embedding": ["1", "2"]}, "expected a list of floating-point numbers"),
     ({"metadata": ["{}", "{"]}, "metadata of 'b' is not JSON"),
     ({"metadata": ["{}", "[1]"]}, "metadata of 'b' must be a JSON object"),
-    ({"metadata": ["{}", '{"x": NaN}']}, "finite numbers"),
-    ({"metadata": ["{}", '{"x": {"y": 1}}']}, "must be a JSON object whose values"),
+    ({"metadata": ["{}", '{"x": NaN}']}, "metadata of 'b' cannot be stored by Chroma: 'x' is nan"),
+    ({"metadata": ["{}", '{"x": {"y": 1}}']}, "'x' is a dict"),
+    ({"metadata": ["{}", '{"$ref": 1}']}, "key '.ref' is empty, starts with"),
+    ({"metadata": ["{}", '{"chroma:document": "x"}']}, "key 'chroma:document'"),
+    ({"metadata": ["{}", "[" * 100_000]}, "metadata of 'b' is not JSON"),
+    ({"document": pa.array([b"a", b"\xff"]).view(pa.string())}, "cannot be read as a whole Parquet file.*utf-8"),
     ({"metadata": [{"x": 1}, {"x": 2}]}, "expected a string with a JSON object"),
     ({"said": "{"}, "not readable"),
     ({"said": {"format": 2}}, "reads 1"),
@@ -281,7 +288,7 @@ def test_default_function(tmp_path: Path, client: Any) -> None:
 
 def test_what_does_not_belong_in_a_collection(client: Any, tmp_path: Path, small_model: Any) -> None:
     file = write(tmp_path / "f.parquet", SAID)
-    fill(client, "docs", random_vectors(3, 5), space="ip")
+    fill(client, "docs", random_vectors(3, 5), space="ip").delete(ids=["id-00000", "id-00001", "id-00002"])
     with pytest.raises(CollectionMismatchError, match=r"vectors of 5 numbers, .*f\.parquet of 2"):
         import_collection(file, client)
     fill(client, "other", random_vectors(3, 2), space="l2")
@@ -298,7 +305,116 @@ def test_what_does_not_belong_in_a_collection(client: Any, tmp_path: Path, small
         CollectionMismatchError, match=f"{stored_function(ours).fingerprint}.*{stored_function(theirs).fingerprint}"
     ):
         import_collection(tmp_path / "theirs.parquet", client, "ours")
-    assert import_collection(file, client, "ours").note is not None
+    with pytest.raises(CollectionMismatchError, match="vectors of 2 numbers, all-MiniLM-L6-v2 gives 384"):
+        import_collection(file, client, "ours")
+    assert {ours.count(), theirs.count()} == {0}
+    fill(client, "unknown", random_vectors(3, 2), space="ip")
+    assert "is not recorded" in str(import_collection(file, client, "unknown").note)
+
+
+def test_vectors_of_unknown_origin_are_compared_with_their_texts(
+    client: Any, tmp_path: Path, embedder: MiniLMEmbedder
+) -> None:
+    file, good = tmp_path / "f.parquet", embedder.encode(TOPICS)
+    cases = {"foreign": random_vectors(10), "same": good, "textless": good, "cut": good + 0.6 * random_vectors(10)}
+    for name, vectors in cases.items():
+        export_collection(fill(client, name, vectors, documents=None if name == "textless" else TOPICS), file)
+        ours = open_collection(f"to-{name}", client=client, create=True, embedder=embedder)
+        default = client.create_collection(f"default-{name}", configuration={"hnsw": {"space": "cosine"}})
+        for collection in (ours, default):
+            if name == "foreign":
+                with pytest.raises(CollectionMismatchError, match=r"another model than all-MiniLM-L6-v2.*cosine"):
+                    import_collection(file, client, collection.name)
+                assert collection.count() == 0
+                continue
+            report = import_collection(file, client, collection.name)
+            assert report.written == 10
+            assert {"same": "None", "textless": "is not recorded", "cut": "differ"}[name] in str(report.note)
+
+
+def test_a_file_of_this_model_does_not_get_into_a_collection_of_another(
+    client: Any, tmp_path: Path, embedder: MiniLMEmbedder
+) -> None:
+    ours = open_collection("ours", client=client, create=True, embedder=embedder)
+    ours.add(ids=["x"], documents=TOPICS[:1], embeddings=list(embedder.encode(TOPICS[:1])))
+    export_collection(ours, tmp_path / "f.parquet")
+    foreign = fill(client, "foreign", random_vectors(10), documents=TOPICS)
+    with pytest.raises(CollectionMismatchError, match="The collection 'foreign' was embedded by another model"):
+        import_collection(tmp_path / "f.parquet", client, "foreign")
+    assert foreign.count() == 10
+    fill(client, "same", embedder.encode(TOPICS), documents=TOPICS)
+    assert import_collection(tmp_path / "f.parquet", client, "same").note is None
+
+
+def test_precisions_are_not_mixed(client: Any, tmp_path: Path) -> None:
+    coarse = open_collection("coarse", client=client, create=True, embedder=MiniLMEmbedder(precision="int8"))
+    export_collection(coarse, tmp_path / "f.parquet")
+    open_collection("fine", client=client, create=True)
+    client.create_collection("default", configuration={"hnsw": {"space": "cosine"}})
+    for name in ("fine", "default"):
+        with pytest.raises(
+            CollectionMismatchError, match=r"in float32, .* in int8.*minilm reembed --precision float32"
+        ):
+            import_collection(tmp_path / "f.parquet", client, name)
+    assert import_collection(tmp_path / "f.parquet", client).note is None
+
+
+def test_what_chroma_refuses_costs_nothing(client: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """Not even the records that lose a text, which have to be deleted first."""
+    collection = three(client)
+    export_collection(collection, tmp_path / "docs.parquet")
+    collection.update(
+        ids=["b", "c"],
+        embeddings=[[0, 0, 5], [1, 2, 3]],
+        documents=["a text", "other"],
+        metadatas=[{"k": 1}, {"added": 1}],
+        uris=["file:///b", "file:///c"],
+    )
+    before = {record.id: record for record in records(collection)}
+    upsert = chromadb.Collection.upsert
+
+    def refusing(self: Any, **rest: Any) -> None:
+        monkeypatch.setattr(chromadb.Collection, "upsert", upsert)
+        raise ValueError("refused")
+
+    monkeypatch.setattr(chromadb.Collection, "upsert", refusing)
+    with pytest.raises(StoreError, match="refused"):
+        import_collection(tmp_path / "docs.parquet", client)
+    after = {record.id: record for record in records(collection)}
+    assert after.keys() == before.keys()
+    assert all(after[id].equals(before[id]) for id in before)
+    assert import_collection(tmp_path / "docs.parquet", client).written == 2
+    assert contents(collection) == {"a": ("text\n", METADATA[0]), "b": (None, None), "c": ("", {"a": 1})}
+
+
+def test_changed_records_are_never_away(client: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    collection = three(client)
+    export_collection(collection, tmp_path / "docs.parquet")
+    collection.update(ids=["a"], documents=["other"], metadatas=[{"k": 1}], embeddings=[[1, 2, 3]])
+    monkeypatch.setattr(chromadb.Collection, "delete", None)
+    assert import_collection(tmp_path / "docs.parquet", client).written == 1
+    assert contents(collection)["a"] == ("text\n", METADATA[0])
+    assert collection.get(where={"k": 1})["ids"] == []
+
+
+@pytest.mark.parametrize("step", ["gap", "named"])
+def test_an_import_first_finishes_an_interrupted_switch(
+    client: Any, tmp_path: Path, fake_engine: Any, step: str
+) -> None:
+    collection = fill(client, "docs", random_vectors(10, 8), documents=TOPICS)
+    file = write(tmp_path / "f.parquet", embedding=random_vectors(2, 8).tolist())
+    with pytest.MonkeyPatch.context() as patch:
+        death = Death(patch, client)
+        death.at = {"gap": 4, "named": 5}[step]
+        with pytest.raises(Killed):
+            compact_collections(client)
+        assert death.calls[-1] == {"gap": "modify", "named": "delete_collection"}[step]
+    assert ("docs" in names(client)) == (step == "named")
+    report = import_collection(file, client, "docs")
+    assert (report.created, report.written) == (False, 2)
+    assert names(client) == ["docs"]
+    assert client.get_collection("docs").count() == 12
+    assert client.get_collection("docs").id != collection.id
 
 
 def test_an_empty_collection(client: Any, tmp_path: Path) -> None:

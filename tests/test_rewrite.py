@@ -66,6 +66,10 @@ class Death:
 
 
 CLIENT_CHANGES = ("create_collection", "delete_collection")
+PAGED = (
+    "minilm_retrieval.store.collection",
+    *(f"minilm_retrieval.maintenance.{name}" for name in ("records", "rewrite", "compact")),
+)
 
 
 @pytest.fixture
@@ -78,8 +82,8 @@ def small_writes(monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
     """Several writes even of few records."""
     monkeypatch.setattr(type(client), "get_max_batch_size", lambda self: 10)
     monkeypatch.setattr("minilm_retrieval.pipeline._CHUNK_TEXTS", 10)
-    for module in ("records", "rewrite", "compact"):
-        monkeypatch.setattr(f"minilm_retrieval.maintenance.{module}.PAGE", 10)
+    for module in PAGED:
+        monkeypatch.setattr(f"{module}.PAGE", 10)
 
 
 def make(client: Any, name: str = "docs", **options: Any) -> Any:
@@ -151,6 +155,8 @@ def test_a_compaction_also_survives_death_at_any_step(tmp_path: Path, monkeypatc
         except Killed:
             pass
         death.at = None
+        complete = [client.get_collection(name, embedding_function=None) for name in names(client)]
+        assert any((contents(found), vectors_of(found)) == (before, vectors) for found in complete)
         compact_collections(client)
         assert names(client) == ["docs"]
         after = client.get_collection("docs", embedding_function=None)
@@ -167,10 +173,10 @@ def vectors_of(collection: Any) -> dict[str, bytes]:
     }
 
 
-def interrupt(client: Any, step: int, **options: Any) -> None:
+def interrupt(client: Any, step: int, *, done_first: bool = False, **options: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         death = Death(patch, client)
-        death.at = step
+        death.at, death.done_first = step, done_first
         with pytest.raises(Killed):
             reembed_collection(client, "docs", **options)
 
@@ -203,34 +209,137 @@ def test_what_changed_since_the_interruption_is_copied_anew(client: Any, fake_en
     assert 3 <= report.embedded < COUNT
 
 
-def test_what_is_written_while_copying_is_not_lost(tmp_path: Path, fake_engine: Any, monkeypatch: Any) -> None:
-    with chroma_server(tmp_path) as port:
-        client = chromadb.HttpClient(port=port)
-        source = make(client)
-        modify = Collection.modify
-        late: list[str] = []
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with chroma_server(tmp_path_factory.mktemp("server")) as port:
+        yield chromadb.HttpClient(port=port)
 
-        def writing(self: Any, **change: Any) -> None:
-            if source.id in {collection.id for collection in client.list_collections()}:
-                late.append(f"late-{len(late)}")
-                source.add(ids=late[-1:], embeddings=random_vectors(1, 32), documents=["late"])
-            modify(self, **change)
 
-        upsert = Collection.upsert
+@pytest.fixture
+def remote(server: Any) -> Any:
+    for collection in server.list_collections():
+        server.delete_collection(collection.name)
+    return server
 
-        def deleting(self: Any, **records: Any) -> None:
-            upsert(self, **records)
-            source.delete(ids=["id-00000"])
 
-        monkeypatch.setattr(Collection, "modify", writing)
-        monkeypatch.setattr(Collection, "upsert", deleting)
+def test_what_is_written_to_a_server_while_copying_is_not_lost(remote: Any, fake_engine: Any, monkeypatch: Any) -> None:
+    source = make(remote)
+    upsert = Collection.upsert
+
+    def writing(self: Any, **records: Any) -> None:
+        """During the first pass, when the first lot has been copied."""
+        upsert(self, **records)
+        monkeypatch.setattr(Collection, "upsert", upsert)
+        source.delete(ids=["id-00000"])
+        source.update(
+            ids=["id-00001"],
+            documents=["a new text"],
+            metadatas=[{"number": None, "z": 1}],
+            embeddings=random_vectors(1, 32),
+        )
+        source.add(ids=["late"], embeddings=random_vectors(1, 32), documents=["late"])
+        source.modify(metadata={"owner": "new"})
+
+    monkeypatch.setattr(Collection, "upsert", writing)
+    reembed_collection(remote, "docs")
+    collection = remote.get_collection("docs", embedding_function=None)
+    found = contents(collection)
+    assert "id-00000" not in found
+    assert found["id-00001"] == ("a new text", {"even": False, "tags": ["a", "b"], "z": 1})
+    assert found["late"] == ("late", None)
+    assert len(found) == COUNT
+    assert collection.metadata == {"owner": "new"}
+
+
+def test_after_the_switch_only_additions_to_the_old_collection_are_copied(
+    remote: Any, fake_engine: Any, monkeypatch: Any
+) -> None:
+    """What is deleted or written in the new one by then stays so."""
+    source = make(remote)
+    modify = Collection.modify
+
+    def renaming(self: Any, **change: Any) -> None:
+        if change.get("name") == "docs.replaced":
+            source.add(ids=["late", "twice"], embeddings=random_vectors(2, 32), documents=["late", "old"])
+        modify(self, **change)
+        if change.get("name") == "docs":
+            self.delete(ids=["id-00000"])
+            self.update(ids=["id-00001"], documents=["newer"], embeddings=random_vectors(1))
+            self.add(ids=["twice"], documents=["newer"], embeddings=random_vectors(1))
+
+    monkeypatch.setattr(Collection, "modify", renaming)
+    assert reembed_collection(remote, "docs").embedded == COUNT + 1
+    found = contents(remote.get_collection("docs", embedding_function=None))
+    assert "id-00000" not in found
+    assert (found["id-00001"][0], found["twice"][0], found["late"][0]) == ("newer", "newer", "late")
+
+
+@pytest.mark.parametrize("outcome", ["finished", "thrown away"])
+def test_a_second_rewriting_on_a_server_stops(remote: Any, fake_engine: Any, monkeypatch: Any, outcome: str) -> None:
+    """The other process has the copy in its place while this one is still filling it."""
+    make(remote)
+    upsert = Collection.upsert
+
+    def overtaken(self: Any, **records: Any) -> None:
+        upsert(self, **records)
+        monkeypatch.setattr(Collection, "upsert", upsert)
+        if outcome == "finished":
+            reembed_collection(remote, "docs")
+        else:
+            with pytest.warns(RestartWarning):
+                reembed_collection(remote, "docs", space="ip")
+        remote.get_collection("docs", embedding_function=None).add(
+            ids=["new"], documents=["new"], embeddings=random_vectors(1)
+        )
+
+    monkeypatch.setattr(Collection, "upsert", overtaken)
+    with pytest.raises(StoreError, match=r"Another process has finished|does not exist|was deleted, renamed"):
+        reembed_collection(remote, "docs")
+    assert len(contents(remote.get_collection("docs", embedding_function=None))) == COUNT + 1
+
+
+def test_metadata_written_since_the_copy_began_is_kept(client: Any, fake_engine: Any, small_writes: None) -> None:
+    source = make(client)
+    source.modify(metadata={"owner": "me", "old": 1})
+    interrupt(client, 3)
+    source.modify(metadata={"owner": "you", "new": 2})
+    reembed_collection(client, "docs")
+    assert client.get_collection("docs").metadata == {"owner": "you", "new": 2}
+
+
+def test_a_deleted_collection_does_not_come_back(client: Any, fake_engine: Any) -> None:
+    """Its copy was complete, and the process died before the switch."""
+    make(client)
+    interrupt(client, steps_of(client).index("modify"), done_first=True)
+    assert complete(client)
+    client.delete_collection("docs")
+    with pytest.raises(CollectionNotFoundError):
         reembed_collection(client, "docs")
-        found = contents(client.get_collection("docs", embedding_function=None))
-        assert "id-00000" not in found
-        # One before each step while the old collection is there.
-        assert len(late) == 3
-        assert set(late) <= set(found)
-        assert len(found) == COUNT - 1 + 3
+    assert compact_collections(client).collections == {}
+    make(client, documents=["another"] * COUNT)
+    with pytest.raises(StoreError, match=r"another collection of that name was made since.*'docs\.rewriting'"):
+        reembed_collection(client, "docs")
+    assert names(client) == ["docs", "docs.rewriting"]
+    assert contents(client.get_collection("docs"))["id-00000"][0] == "another"
+
+
+def test_a_copy_that_is_taken_up_again_does_not_count_as_complete(
+    client: Any, fake_engine: Any, small_writes: None
+) -> None:
+    source = make(client)
+    interrupt(client, steps_of(client).index("modify"), done_first=True)
+    assert complete(client)
+    source.add(ids=["late"], embeddings=random_vectors(1, 32), documents=["late"])
+    interrupt(client, 0, done_first=True)
+    assert not complete(client)
+    reembed_collection(client, "docs")
+    assert len(contents(client.get_collection("docs"))) == COUNT + 1
+
+
+def complete(client: Any) -> bool:
+    mark = Mark.of(client.get_collection("docs.rewriting"))
+    assert mark is not None
+    return mark.complete
 
 
 def test_a_gap_between_the_renames_is_said_and_not_filled(client: Any, fake_engine: Any) -> None:
@@ -290,8 +399,7 @@ def test_a_mark_of_another_collection_deletes_nothing(client: Any) -> None:
     make(client, "docs.replaced")
     mark = Mark("docs", "b5a3b9a5-0000-4000-8000-000000000000", {"action": "compact"}, complete=True)
     client.create_collection("docs", metadata={MARK: str(mark)}, embedding_function=None)
-    with pytest.raises(InvalidOptionError, match=r"'docs\.replaced' already"):
-        compact_collections(client, ["docs"])
+    assert "'docs.replaced' already" in compact_collections(client, ["docs"]).failed["docs"]
     assert names(client) == ["docs", "docs.replaced"]
 
 
@@ -326,6 +434,21 @@ def test_settings_and_metadata_are_kept(client: Any, metadata: Any) -> None:
     ]
 
 
+def test_which_metadata_is_indexed_is_kept(client: Any) -> None:
+    from chromadb.api.types import Schema, StringInvertedIndexConfig
+
+    schema = Schema().delete_index(StringInvertedIndexConfig(), key="blob")
+    old = client.create_collection("docs", schema=schema, metadata={"owner": "me"})
+    old.add(ids=["a"], embeddings=random_vectors(1, 8), documents=["x"], metadatas=[{"blob": "long"}])
+    before = client.get_collection("docs", embedding_function=None)
+    assert compact_collections(client).failed == {}
+    after = client.get_collection("docs", embedding_function=None)
+    assert after.id != before.id
+    assert after.schema.serialize_to_json() == before.schema.serialize_to_json()
+    assert (after.configuration_json, after.metadata) == (before.configuration_json, {"owner": "me"})
+    assert contents(after) == {"a": ("x", {"blob": "long"})}
+
+
 def test_the_record_of_a_function_that_is_not_installed_is_kept(client: Any) -> None:
     from minilm_retrieval.maintenance.recorded_function import RecordedFunction
     from minilm_retrieval.store.collection import StoredFunction, stored_function
@@ -351,12 +474,11 @@ def test_only_one_writer(client: Any, tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
+from importlib import import_module
 from minilm_retrieval.maintenance.compact import compact_collections
-from minilm_retrieval.maintenance import records
 from minilm_retrieval.store import connect
-for module in ("records", "rewrite", "compact"):
-    __import__(f"minilm_retrieval.maintenance.{module}")
-    sys.modules[f"minilm_retrieval.maintenance.{module}"].PAGE = 50
+for module in sys.argv[2:]:
+    import_module(module).PAGE = 50
 client = connect(path=sys.argv[1])
 print("started", flush=True)
 compact_collections(client, ["docs"])
@@ -367,8 +489,10 @@ print("finished", flush=True)
 def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
     client = local_client(tmp_path)
     fill(client, "docs", random_vectors(3000, 64), documents=[f"text {number}" for number in range(3000)])
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), *PAGED]
+    killed_while_copying = 0
     for delay in (0.05, 0.2, 0.4):
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         try:
@@ -377,7 +501,9 @@ def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    result = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True)
+        killed_while_copying += len(names(client)) > 1
+    assert killed_while_copying > 0
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.stdout == "started\nfinished\n", result.stderr
     assert json.loads(run_python(READER, str(tmp_path), PYTHONPATH=str(Path(__file__).parent))) == {
         "names": ["docs"],

@@ -57,7 +57,10 @@ def reembed(
 
 def _print(report: ReembedReport, collection: str) -> None:
     if report.up_to_date:
-        typer.echo(f"{collection!r}: {report.records:,} records, of this model, precision and space already.")
+        typer.echo(
+            f"{collection!r}: {report.records:,} records, of this model, precision and space already; "
+            "--force embeds them anew."
+        )
         return
     rate = f" ({report.embedded / report.seconds:,.0f} texts/s)" if report.embedded else ""
     resumed = f", {report.resumed:,} by an earlier run" if report.resumed else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -56,7 +57,7 @@ def import_(
     from minilm_retrieval.maintenance import import_collection
 
     with options.user_errors():
-        client = connect(**options.place(path, host, port, ssl, header), create=True)
+        client = partial(connect, **options.place(path, host, port, ssl, header), create=True)
         shown = not json and sys.stderr.isatty()
         report = import_collection(file, client, collection, space=space, show_progress=shown)
         if json:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError, StoreError
+from minilm_retrieval.errors import InvalidOptionError, MiniLMError, StoreError
 from minilm_retrieval.maintenance.directory import remove_unused_folders, vacuum
-from minilm_retrieval.maintenance.records import PAGE, Record
+from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings
 from minilm_retrieval.maintenance.switch import Mark, recover, unfinished
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import open_collection
-from minilm_retrieval.store.writer_lock import local_directory, writer_lock
+from minilm_retrieval.store.collection import PAGE, open_collection
+from minilm_retrieval.store.local import local_directory
+from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -31,16 +34,20 @@ class CompactReport:
 
     Attributes:
         collections: How many records each rebuilt collection holds.
+        failed: What went wrong with each of the others; they are as they were.
         folders_removed: Index folders removed that no collection refers to.
         bytes_before: Size of the directory; ``None`` for a server, as the next.
         bytes_after: Its size afterwards.
+        note: Why unused space could not be freed, ``None`` where it was.
         seconds: Wall time.
     """
 
     collections: dict[str, int]
+    failed: dict[str, str]
     folders_removed: int
     bytes_before: int | None
     bytes_after: int | None
+    note: str | None
     seconds: float
 
 
@@ -53,41 +60,56 @@ def compact_collections(
     only what there is. This also repairs an index that has lost its links, as long as the vectors can be read. Each
     collection is copied and takes its own place when the copy is complete, so for a while it needs twice the space; a
     call that is interrupted, even killed, is taken up by the next. Collection objects opened before must be opened
-    again afterwards.
+    again afterwards. A server has no lock: let nobody write to the collections there meanwhile. What fails with one
+    collection, such as a name that does not exist or vectors that cannot be read, is in the report and does not stop
+    the others.
 
     In a local directory, index folders that no collection refers to are removed, which Chroma leaves when a collection
     is deleted, and the database file is vacuumed. Another program may have the directory open, but no transaction.
 
     Args:
         client: A Chroma client, see :func:`minilm_retrieval.store.connect`.
-        names: Which collections; ``None`` for all.
+        names: Which collections; ``None`` for all, whether or not something was deleted, which Chroma does not tell.
         show_progress: Show a progress bar on standard error.
 
     Raises:
-        CollectionNotFoundError: There is no such collection.
-        InvalidOptionError: A collection is half re-embedded.
-        StoreError, StoreLockedError: The store failed, vectors cannot be read, or another process is writing.
+        StoreError, StoreLockedError: The collections cannot be listed, or another process is writing.
     """
     started = time.perf_counter()
     directory = local_directory(client)
     before = None if directory is None else _size(directory)
+    collections: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    removed, note = 0, None
     with writer_lock(client, "compacting"):
-        wanted = _names(client) if names is None else list(dict.fromkeys(names))
-        collections = {name: _rebuild(client, name, show_progress) for name in wanted}
-        removed = 0
+        for name in _names(client, failed) if names is None else dict.fromkeys(names):
+            with _collected(failed, name):
+                collections[name] = _rebuild(client, name, show_progress)
         if directory is not None:
-            removed = remove_unused_folders(directory)
-            vacuum(directory)
+            try:
+                removed = remove_unused_folders(directory)
+                vacuum(directory)
+            except StoreError as error:
+                note = str(error)
     after = None if directory is None else _size(directory)
-    return CompactReport(collections, removed, before, after, time.perf_counter() - started)
+    return CompactReport(collections, failed, removed, before, after, note, time.perf_counter() - started)
 
 
-def _names(client: ClientAPI) -> list[str]:
+@contextmanager
+def _collected(failed: dict[str, str], name: str) -> Iterator[None]:
+    try:
+        yield
+    except MiniLMError as error:
+        failed[name] = str(error)
+
+
+def _names(client: ClientAPI, failed: dict[str, str]) -> list[str]:
     """Return the names of all collections, having finished what was interrupted."""
     with store_errors("listing collections"):
         marks = [mark for collection in client.list_collections() if (mark := Mark.of(collection)) is not None]
     for mark in marks:
-        recover(client, mark.collection)
+        with _collected(failed, mark.collection):
+            recover(client, mark.collection)
     with store_errors("listing collections"):
         return sorted(collection.name for collection in client.list_collections() if Mark.of(collection) is None)
 
@@ -117,19 +139,14 @@ def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
 
 
 def _as_stored(records: Iterator[Record]) -> Iterator[tuple[list[Record], list[FloatArray]]]:
-    lot: list[Record] = []
-    for record in records:
-        lot.append(record)
-        if len(lot) == PAGE:
-            yield lot, _vectors(lot)
-            lot = []
-    if lot:
-        yield lot, _vectors(lot)
-
-
-def _vectors(records: list[Record]) -> list[FloatArray]:
-    return [record.vector for record in records if record.vector is not None]
+    while lot := list(islice(records, PAGE)):
+        yield lot, [record.vector for record in lot if record.vector is not None]
 
 
 def _size(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    size = 0
+    for file in directory.rglob("*"):
+        # Another program may remove it meanwhile.
+        with suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size

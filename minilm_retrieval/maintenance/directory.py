@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from minilm_retrieval.errors import StoreError
-from minilm_retrieval.store.client import DATABASE_FILE
+from minilm_retrieval.store.local import DATABASE_FILE
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -65,8 +65,14 @@ def vacuum(directory: Path) -> None:
         StoreError: Another program is using it, or the disk is too full; the database is as it was.
     """
     # Not `chroma vacuum`: it waits for ever where another connection reads, and exits with 0 when it failed.
-    with _database(directory) as database:
-        database.execute("VACUUM")
+    try:
+        with _database(directory) as database:
+            database.execute("VACUUM")
+    except StoreError as error:
+        raise StoreError(
+            f"Unused space could not be freed: {error} Nothing is lost. If another program has the database open, end "
+            "that and try again; there must be as much free space as the file takes."
+        ) from error
 
 
 @contextmanager
@@ -77,17 +83,14 @@ def _database(directory: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
             yield database
     except sqlite3.Error as error:
-        raise StoreError(
-            f"{file} cannot be compacted now: {error}. It is unchanged. If another program has it open, end that and "
-            "try again; there must be as much free space as the file takes."
-        ) from error
+        raise StoreError(f"{file} cannot be used now: {error}.") from error
 
 
 def _is_index_folder(folder: Path) -> bool:
     try:
         named = str(UUID(folder.name)) == folder.name
-    except ValueError:
+        if not named or folder.is_symlink() or not folder.is_dir():
+            return False
+        return all(file.name in _INDEX_FILES and not file.is_symlink() for file in folder.iterdir())
+    except (ValueError, OSError):
         return False
-    if not named or folder.is_symlink() or not folder.is_dir():
-        return False
-    return all(file.name in _INDEX_FILES and not file.is_symlink() for file in folder.iterdir())

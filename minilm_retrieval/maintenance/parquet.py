@@ -63,7 +63,7 @@ def arrow_errors(what: str) -> Iterator[None]:
         yield
     except MiniLMError:
         raise
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise TransferError(f"{what}: {error}") from error
 
 
@@ -82,7 +82,9 @@ def write_file(file: Path, description: Mapping[str, Any], pages: Iterable[Seque
         TransferError: It cannot be written.
     """
     pyarrow, parquet = arrow()
-    unfinished = file.with_name(f"{file.name}.partial")
+    if file.is_dir():
+        raise TransferError(f"{file} cannot be written: it is a directory.")
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.partial")
     noted = {KEY: json.dumps({"format": FORMAT, **description}, ensure_ascii=False, sort_keys=True)}
     count = 0
     try:

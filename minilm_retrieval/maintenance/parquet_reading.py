@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ import numpy as np
 
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import TransferError
+from minilm_retrieval.ingest.metadata import unstorable
 from minilm_retrieval.maintenance.parquet import FORMAT, KEY, TEXTS, arrow, arrow_errors, vector_of
 from minilm_retrieval.maintenance.records import Record
 
 _BATCH = 1000
-_64_BITS = 2**63
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class CheckedFile:
             description = _description(file, reader.schema_arrow)
         dimension = None
         seen: set[str] = set()
-        for page in cls(file, 0, None, None).pages():
+        for page in _pages(file):
             for record in page:
                 found = len(vector_of(record))
                 if dimension not in (None, found):
@@ -66,14 +65,18 @@ class CheckedFile:
         """Yield the records, some at a time.
 
         Raises:
-            TransferError: A record is not what it should be.
+            TransferError: The file has changed since it was checked, and a record is not what it should be.
         """
-        row = 0
-        with _opened(self.file) as reader:
-            names = [name for name in ("id", *TEXTS, "embedding") if name in reader.schema_arrow.names]
-            for batch in reader.iter_batches(batch_size=_BATCH, columns=names):
-                yield _from_arrow(self.file, batch, row)
-                row += batch.num_rows
+        return _pages(self.file)
+
+
+def _pages(file: Path) -> Iterator[list[Record]]:
+    row = 0
+    with _opened(file) as reader:
+        names = [name for name in ("id", *TEXTS, "embedding") if name in reader.schema_arrow.names]
+        for batch in reader.iter_batches(batch_size=_BATCH, columns=names):
+            yield _from_arrow(file, batch, row)
+            row += batch.num_rows
 
 
 @contextmanager
@@ -111,7 +114,7 @@ def _description(file: Path, schema: Any) -> Mapping[str, Any] | None:
     try:
         description = json.loads(noted)
         version = description["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TransferError(f"{file}: what its schema says about the collection is not readable: {error}.") from error
     if version != FORMAT:
         raise TransferError(f"{file} has the format {version!r}; this version of minilm-retrieval reads {FORMAT}.")
@@ -147,26 +150,11 @@ def _metadata(file: Path, id: str, text: str | None) -> dict[str, Any] | None:
         return None
     try:
         metadata = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TransferError(f"{file}: the metadata of {id!r} is not JSON: {error}.") from error
-    if not isinstance(metadata, dict) or not all(key and storable(value) for key, value in metadata.items()):
-        raise TransferError(
-            f"{file}: the metadata of {id!r} must be a JSON object whose values are texts, truth values, finite "
-            f"numbers, integers of 64 bits, or lists of one of these; got {text[:100]}"
-        )
+    if not isinstance(metadata, dict):
+        raise TransferError(f"{file}: the metadata of {id!r} must be a JSON object, got {text[:100]}")
+    wrong = next((wrong for key, value in metadata.items() if (wrong := unstorable(key, value))), "")
+    if wrong:
+        raise TransferError(f"{file}: the metadata of {id!r} cannot be stored by Chroma: {wrong}")
     return metadata or None
-
-
-def storable(value: Any) -> bool:
-    """Whether Chroma keeps a metadata value as it is.
-
-    >>> [storable(value) for value in (True, 1, 0.5, "a", [1, 2])]
-    [True, True, True, True, True]
-    >>> [storable(value) for value in (None, float("nan"), 2**63, {}, [], [1, "a"])]
-    [False, False, False, False, False, False]
-    """
-    if isinstance(value, list):
-        return len({type(item) for item in value}) == 1 and not isinstance(value[0], list) and storable(value[0])
-    if isinstance(value, int):
-        return -_64_BITS <= value < _64_BITS
-    return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import StoreError
+from minilm_retrieval.errors import MiniLMError, StoreError
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import PAGE, read_pages
 
 if TYPE_CHECKING:
     from chromadb import Collection
+    from chromadb.api.types import GetResult
 
-PAGE = 1000
 # Chroma keeps vectors of the space "cosine" as directions and lengths, which rounds them.
 _ROUNDING = 1e-6
 
@@ -55,9 +57,103 @@ def read_records(collection: Collection, *, vectors: bool, **selection: Any) -> 
     Raises:
         StoreError: They cannot be read, or a vector is missing.
     """
-    include: list[Any] = ["documents", "metadatas", "uris", *(["embeddings"] if vectors else [])]
     with store_errors(f"reading records of {collection.name!r}"):
-        page = collection.get(include=include, **selection)
+        page = collection.get(include=_fields(vectors), **selection)
+    return _records(collection, page, vectors)
+
+
+def record_pages(collection: Collection, *, vectors: bool) -> Iterator[list[Record]]:
+    """Yield all records, a page at a time.
+
+    Raises:
+        StoreError: A page cannot be read, or a vector is missing.
+    """
+    for page in read_pages(collection, include=_fields(vectors)):
+        yield _records(collection, page, vectors)
+
+
+def differing(
+    collection: Collection, page: Sequence[Record], *, vectors: bool
+) -> tuple[list[Record], dict[str, Record]]:
+    """Compare a page of records with what a collection holds under their ids.
+
+    Returns:
+        The records that it lacks or holds with other content, and what it holds of the latter, by id.
+
+    Raises:
+        StoreError: The records cannot be read, or a vector is missing.
+    """
+    found = read_records(collection, vectors=vectors, ids=[record.id for record in page])
+    held = {record.id: record for record in found}
+    wanted = [record for record in page if record.id not in held or not record.equals(held[record.id])]
+    return wanted, {record.id: held[record.id] for record in wanted if record.id in held}
+
+
+def write_records(
+    collection: Collection, records: Sequence[Record], vectors: Sequence[FloatArray], held: Mapping[str, Record]
+) -> None:
+    """Write records with these vectors, in lots that the store takes.
+
+    Chroma merges what it holds and what it gets. Metadata that a record no longer has is removed by writing ``None``; a
+    text or address cannot be, so a record that loses one is deleted first, and put back if it cannot be written.
+
+    Args:
+        collection: Where to.
+        records: What to write.
+        vectors: One a record.
+        held: What the collection holds under their ids; put back only if its vectors were read.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    limit = min(collection._client.get_max_batch_size(), PAGE)
+    for start in range(0, len(records), limit):
+        lot = records[start : start + limit]
+        losing = [old for record in lot if (old := held.get(record.id)) is not None and _loses_field(record, old)]
+        if losing:
+            with store_errors("removing records that have changed"):
+                collection.delete(ids=[old.id for old in losing])
+        try:
+            _upsert(collection, lot, vectors[start : start + limit], held)
+        except BaseException:
+            back = [(old, old.vector) for old in losing if old.vector is not None]
+            if back:
+                with suppress(MiniLMError):
+                    _upsert(collection, [old for old, _ in back], [vector for _, vector in back], {})
+            raise
+
+
+def _loses_field(record: Record, old: Record) -> bool:
+    return (record.document is None and old.document is not None) or (record.uri is None and old.uri is not None)
+
+
+def _upsert(
+    collection: Collection, records: Sequence[Record], vectors: Sequence[FloatArray], held: Mapping[str, Record]
+) -> None:
+    documents: Any = [record.document for record in records]
+    metadatas: Any = [_with_vanished(record, held.get(record.id)) for record in records]
+    uris: Any = [record.uri for record in records]
+    rows: Any = list(vectors)
+    with store_errors(f"writing {len(records)} records"):
+        collection.upsert(
+            ids=[record.id for record in records],
+            embeddings=rows,
+            documents=documents if any(text is not None for text in documents) else None,
+            metadatas=metadatas if any(metadatas) else None,
+            uris=uris if any(uris) else None,
+        )
+
+
+def _with_vanished(record: Record, old: Record | None) -> dict[str, Any] | None:
+    vanished = dict.fromkeys((old and old.metadata) or ())
+    return {**vanished, **(record.metadata or {})} or None
+
+
+def _fields(vectors: bool) -> list[Any]:
+    return ["documents", "metadatas", "uris", *(["embeddings"] if vectors else [])]
+
+
+def _records(collection: Collection, page: GetResult, vectors: bool) -> list[Record]:
     nothing: list[Any] = [None] * len(page["ids"])
     rows: Any = nothing
     if vectors and page["ids"]:
@@ -70,64 +166,3 @@ def read_records(collection: Collection, *, vectors: bool, **selection: Any) -> 
         Record(id, document, dict(metadata) if metadata else None, uri, row)
         for id, document, metadata, uri, row in zip(*columns, strict=True)
     ]
-
-
-def record_pages(collection: Collection, *, vectors: bool) -> Iterator[list[Record]]:
-    """Yield all records, a page at a time.
-
-    Raises:
-        StoreError: A page cannot be read.
-    """
-    offset = 0
-    while True:
-        page = read_records(collection, vectors=vectors, limit=PAGE, offset=offset)
-        if page:
-            yield page
-        if len(page) < PAGE:
-            return
-        offset += PAGE
-
-
-def lacking(collection: Collection, page: Sequence[Record], *, vectors: bool) -> tuple[list[Record], list[str]]:
-    """Compare a page of records with what a collection holds under their ids.
-
-    Returns:
-        The records that it lacks or holds with other content, and the ids of the latter.
-    """
-    held = {
-        record.id: record for record in read_records(collection, vectors=vectors, ids=[record.id for record in page])
-    }
-    wanted = [record for record in page if record.id not in held or not record.equals(held[record.id])]
-    return wanted, [record.id for record in wanted if record.id in held]
-
-
-def write_records(
-    collection: Collection, records: Sequence[Record], vectors: Sequence[FloatArray], replaced: Sequence[str] = ()
-) -> None:
-    """Write records with these vectors, in lots that the store takes.
-
-    Args:
-        collection: Where to.
-        records: What to write.
-        vectors: One a record.
-        replaced: Ids among them that are there with other content. Chroma would merge old and new metadata, so they
-            are deleted first.
-    """
-    limit = collection._client.get_max_batch_size()
-    for start in range(0, len(replaced), PAGE):
-        with store_errors("removing records that have changed"):
-            collection.delete(ids=list(replaced[start : start + PAGE]))
-    for start in range(0, len(records), limit):
-        lot = records[start : start + limit]
-        documents: Any = [record.document for record in lot]
-        metadatas: Any = [record.metadata for record in lot]
-        uris: Any = [record.uri for record in lot]
-        rows: Any = list(vectors[start : start + limit])
-        with store_errors(f"writing {len(lot)} records"):
-            collection.upsert(
-                ids=[record.id for record in lot],
-                embeddings=rows,
-                documents=documents if any(text is not None for text in documents) else None,
-                metadatas=metadatas if any(metadatas) else None,
-                uris=uris if any(uris) else None,
-            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ from minilm_retrieval.maintenance.settings import CollectionSettings, checked_sp
 from minilm_retrieval.maintenance.switch import recover
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import StoredFunction, open_collection
+from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.store.stored_text import embedded_text
-from minilm_retrieval.store.writer_lock import local_directory, writer_lock
+from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -64,7 +66,8 @@ def reembed_collection(
     Until then the collection stays as it is and can be searched. Ids, texts, metadata and index settings are kept;
     the old vectors and the old embedding function do not matter, nor does their dimension. A call that is interrupted,
     even killed, is taken up by the next one with the same arguments. Streams, in memory that does not grow with the
-    collection. Collection objects opened before must be opened again afterwards.
+    collection. Collection objects opened before must be opened again afterwards. A server has no lock: let nobody write
+    to the collection there meanwhile.
 
     Args:
         client: A Chroma client, see :func:`minilm_retrieval.store.connect`.
@@ -136,8 +139,10 @@ def _same(old: CollectionSettings, new: CollectionSettings) -> bool:
 
 def _advice(client: ClientAPI, source: Collection) -> str:
     """Say how to get at texts that Chroma does not give out because the index beside them is damaged."""
-    directory = local_directory(client)
-    folder = None if directory is None else index_folder(directory, source)
+    directory, folder = local_directory(client), None
+    if directory is not None:
+        with suppress(StoreError):
+            folder = index_folder(directory, source)
     if folder is None:
         return ""
     return (

@@ -9,15 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import RestartWarning
-from minilm_retrieval.maintenance.records import PAGE, Record, lacking, record_pages, write_records
-from minilm_retrieval.maintenance.settings import MARK, CollectionSettings
-from minilm_retrieval.maintenance.switch import Mark, check_free, delete, switch, unfinished
+from minilm_retrieval.errors import RestartWarning, StoreError
+from minilm_retrieval.maintenance.records import Record, differing, record_pages, write_records
+from minilm_retrieval.maintenance.settings import MARK, CollectionSettings, own_metadata
+from minilm_retrieval.maintenance.switch import Mark, check_free, delete, note, switch, unfinished
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import REWRITING
-from minilm_retrieval.store.writer_lock import local_directory
+from minilm_retrieval.store.collection import PAGE, REWRITING, find_collection, read_pages
+from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.truncation import caller_depth
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ def rewrite(
     To be called with the writer lock held, after :func:`minilm_retrieval.maintenance.switch.recover`. Records that an
     earlier call copied, and that are unchanged since, are not given to ``target.embed`` again.
 
+    A server has no writer lock. Others must not write to the collection there, nor rewrite it, while this runs: what
+    they do before the last comparison is copied, and so are records added after it, but an update or deletion in the
+    moments between that and the switch is lost. A second rewriting of the same collection stops with an error.
+
     Args:
         client: Where the collection is.
         source: The collection.
@@ -108,14 +112,14 @@ def rewrite(
     name = source.name
     check_free(client, name, keep)
     new, mark = _open(client, source, target)
-    copy = _Copy(source, new, target)
+    remote = local_directory(client) is None
+    copy = _Copy(client, source, new, target, remote)
     with progress_bar(target.action.capitalize(), total, show_progress, "records") as advance:
         for _ in range(_MOST_PASSES):
             if not copy.run(advance):
                 break
             advance = _silent
-    remote = local_directory(client) is None
-    switch(client, source, new, mark, keep, copy.latecomers if remote else None)
+    switch(client, source, new, mark, keep, copy.copy_late_additions if remote else None)
     return copy.done
 
 
@@ -130,6 +134,8 @@ def _open(client: ClientAPI, source: Collection, target: Target) -> tuple[Collec
     if left is not None:
         found, before = left
         if (before.source, before.target) == (mark.source, mark.target):
+            if before.complete:
+                note(found, mark, own_metadata(found))
             return found, mark
         with store_errors(f"counting the records of {found.name!r}"):
             count = found.count()
@@ -147,60 +153,79 @@ def _open(client: ClientAPI, source: Collection, target: Target) -> tuple[Collec
 class _Copy:
     """Makes one collection hold what another holds."""
 
-    def __init__(self, source: Collection, new: Collection, target: Target) -> None:
+    def __init__(self, client: ClientAPI, source: Collection, new: Collection, target: Target, remote: bool) -> None:
         self.done = Rewritten()
+        self._client = client
         self._source = source
         self._new = new
         self._target = target
-        self._changed: set[str] = set()
+        self._remote = remote
+        self._held: dict[str, Record] = {}
+        self._seen: set[str] = set()
 
     def run(self, advance: Callable[[int], None]) -> bool:
         """Copy what is missing or differs, and delete what is not in the source; say whether there was anything."""
         written = self._write(self._wanted(advance), advance)
-        deleted = self._delete_surplus()
-        return bool(written or deleted)
+        return self._delete_surplus() or written > 0
 
-    def latecomers(self) -> None:
-        """Copy what was added to the source between the last comparison and now; replaces and deletes nothing."""
-        self._write(self._wanted(_silent, only_new=True), _silent)
+    def copy_late_additions(self) -> None:
+        """Copy what the source got since the last pass, and no more: others may write to the new one by now."""
+        self._write(self._late(), _silent)
 
     def _write(self, wanted: Iterator[Record], advance: Callable[[int], None]) -> int:
         written = 0
         with Changes() as changes:
             for records, vectors in self._target.embed(wanted):
-                replaced = [record.id for record in records if record.id in self._changed]
-                changes.submit(partial(write_records, self._new, records, list(vectors), replaced))
+                held = {record.id: self._held.pop(record.id) for record in records if record.id in self._held}
+                changes.submit(partial(self._put, records, list(vectors), held))
                 written += len(records)
                 advance(len(records))
         self.done.written += written
         return written
 
-    def _wanted(self, advance: Callable[[int], None], *, only_new: bool = False) -> Iterator[Record]:
+    def _put(self, records: list[Record], vectors: list[FloatArray], held: dict[str, Record]) -> None:
+        self._require_place()
+        write_records(self._new, records, vectors, held)
+
+    def _wanted(self, advance: Callable[[int], None]) -> Iterator[Record]:
         self.done.records = 0
-        self._changed.clear()
+        self._held.clear()
+        self._seen.clear()
         for page in record_pages(self._source, vectors=self._target.read_vectors):
-            records, changed = lacking(self._new, page, vectors=self._target.read_vectors)
+            records, held = differing(self._new, page, vectors=self._target.read_vectors)
+            self._held.update(held)
+            if self._remote:
+                self._seen.update(record.id for record in page)
             self.done.records += len(page)
             advance(len(page) - len(records))
-            if only_new:
-                records = [record for record in records if record.id not in changed]
-            else:
-                self._changed.update(changed)
             yield from records
 
-    def _delete_surplus(self) -> int:
+    def _late(self) -> Iterator[Record]:
+        for page in record_pages(self._source, vectors=self._target.read_vectors):
+            late = [record for record in page if record.id not in self._seen]
+            if late:
+                records, held = differing(self._new, late, vectors=False)
+                self.done.records += len(late)
+                yield from (record for record in records if record.id not in held)
+
+    def _delete_surplus(self) -> bool:
         """Delete what the source does not hold, or no longer."""
-        offset = deleted = 0
-        while True:
-            with store_errors(f"reading ids of {self._new.name!r}"):
-                ids = self._new.get(limit=PAGE, offset=offset, include=[])["ids"]
-            if not ids:
-                return deleted
+        surplus: list[str] = []
+        for page in read_pages(self._new, include=[]):
             with store_errors(f"reading ids of {self._source.name!r}"):
-                held = set(self._source.get(ids=ids, include=[])["ids"])
-            surplus = [id for id in ids if id not in held]
-            if surplus:
-                with store_errors("removing records that are gone"):
-                    self._new.delete(ids=surplus)
-            deleted += len(surplus)
-            offset += len(ids) - len(surplus)
+                held = set(self._source.get(ids=page["ids"], include=[])["ids"])
+            surplus += [id for id in page["ids"] if id not in held]
+        for start in range(0, len(surplus), PAGE):
+            self._require_place()
+            with store_errors("removing records that are gone"):
+                self._new.delete(ids=surplus[start : start + PAGE])
+        return bool(surplus)
+
+    def _require_place(self) -> None:
+        """Make sure that no other process on the server has put the copy in its place, or thrown it away."""
+        found = find_collection(self._client, self._new.name)
+        if found is None or found.id != self._new.id:
+            raise StoreError(
+                f"Another process has finished, or thrown away, the copy {self._new.name!r} that this one was "
+                "filling; nothing more was written. Let one process at a time rewrite a collection, and try again."
+            )

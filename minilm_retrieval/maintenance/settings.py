@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from minilm_retrieval.store.collection import SPACES, StoredFunction, space_of, 
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
+    from chromadb.api.types import Schema
 
 MARK = "minilm_rewriting"
 """The key, in a collection's metadata, of what is noted about an unfinished rewriting."""
@@ -31,6 +33,7 @@ class CollectionSettings:
         tuning: The settings of the index except the space, such as ``ef_construction``.
         function: The embedding function that is recorded.
         metadata: The collection's own metadata.
+        schema: Which metadata is indexed, as Chroma's ``Schema``; ``None`` where that is as usual.
     """
 
     space: str
@@ -38,6 +41,7 @@ class CollectionSettings:
     tuning: Mapping[str, Any]
     function: StoredFunction
     metadata: Mapping[str, Any]
+    schema: Schema | None = None
 
     @classmethod
     def of(cls, collection: Collection) -> CollectionSettings:
@@ -46,7 +50,8 @@ class CollectionSettings:
         index = "spann" if configuration.get("spann") else "hnsw"
         tuning = {key: value for key, value in (configuration.get(index) or {}).items() if value is not None}
         tuning.pop("space", None)
-        return cls(space_of(collection), index, tuning, stored_function(collection), own_metadata(collection))
+        function, metadata = stored_function(collection), own_metadata(collection)
+        return cls(space_of(collection), index, tuning, function, metadata, _own_schema(collection))
 
     def create(self, client: ClientAPI, name: str, function: Any = None, **marks: str) -> Collection:
         """Make a collection with these settings.
@@ -64,14 +69,39 @@ class CollectionSettings:
             from minilm_retrieval.maintenance.recorded_function import RecordedFunction
 
             function = RecordedFunction(self.function)
-        configuration: Any = {self.index: {**self.tuning, "space": self.space}}
+        made: Any = {
+            "configuration": {self.index: {**self.tuning, "space": self.space}},
+            "embedding_function": function,
+        }
         with store_errors(f"making the collection {name!r}"):
-            return client.create_collection(
-                name,
-                embedding_function=function,
-                configuration=configuration,
-                metadata={**self.metadata, **marks} or None,
-            )
+            if self.schema is not None:
+                from chromadb.api.types import VectorIndexConfig
+
+                index: Any = {"space": self.space, "embedding_function": function, self.index: dict(self.tuning)}
+                made = {"schema": self.schema.create_index(VectorIndexConfig(**index)), "embedding_function": None}
+            return client.create_collection(name, metadata={**self.metadata, **marks} or None, **made)
+
+
+def _own_schema(collection: Collection) -> Schema | None:
+    from chromadb.api.types import Schema
+
+    with warnings.catch_warnings():
+        # A recorded embedding function need not be installed.
+        warnings.simplefilter("ignore")
+        schema = collection.schema
+    return None if schema is None or _choices(schema) == _choices(Schema()) else schema
+
+
+def _choices(schema: Schema) -> Any:
+    """Return what is indexed, by key and index, and how it is encrypted."""
+    said = schema.serialize_to_json()
+    enabled = {
+        (key, name): index["enabled"]
+        for key, kinds in {"": said["defaults"], **said["keys"]}.items()
+        for indexes in kinds.values()
+        for name, index in indexes.items()
+    }
+    return enabled, said.get("cmek")
 
 
 def own_metadata(collection: Collection) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from minilm_retrieval.errors import InvalidOptionError, StoreError
 from minilm_retrieval.maintenance.settings import MARK, own_metadata
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import BEFORE, REPLACED, REWRITING
+from minilm_retrieval.store.collection import BEFORE, REPLACED, REWRITING, find_collection
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -65,24 +65,13 @@ class Mark:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def find(client: ClientAPI, name: str) -> Collection | None:
-    """Return a collection without an embedding function, ``None`` if there is none of that name."""
-    from chromadb.errors import NotFoundError
-
-    with store_errors(f"opening the collection {name!r}"):
-        try:
-            return client.get_collection(name, embedding_function=None)
-        except NotFoundError:
-            return None
-
-
 def unfinished(client: ClientAPI, name: str) -> tuple[Collection, Mark] | None:
     """Return what an earlier rewriting of a collection left, ``None`` if it left nothing.
 
     Raises:
         StoreError: A collection of that name is there, and it is not this library's.
     """
-    found = find(client, name + REWRITING)
+    found = find_collection(client, name + REWRITING)
     if found is None:
         return None
     mark = Mark.of(found)
@@ -102,7 +91,7 @@ def recover(client: ClientAPI, name: str) -> Mark | None:
     Raises:
         StoreError: The name was taken by another collection in the meantime; nothing is deleted.
     """
-    current = find(client, name)
+    current = find_collection(client, name)
     left = unfinished(client, name)
     if left is not None and left[1].complete and (current is None or str(current.id) != left[1].source):
         if current is not None:
@@ -110,6 +99,9 @@ def recover(client: ClientAPI, name: str) -> Mark | None:
                 f"Rewriting {name!r} was interrupted when all was copied, and another collection of that name was "
                 f"made since. The copy is {name + REWRITING!r}. Delete or rename one of the two with Chroma."
             )
+        if not any(_is_source(find_collection(client, name + end), left[1]) for end in (REPLACED, BEFORE)):
+            # The collection was not put aside but deleted; its copy does not bring it back.
+            return None
         current = left[0]
         _rename(current, name)
     mark = Mark.of(current)
@@ -126,7 +118,7 @@ def check_free(client: ClientAPI, name: str, keep: bool) -> None:
         InvalidOptionError: There is a collection of the name that it would get.
     """
     aside = name + (BEFORE if keep else REPLACED)
-    if find(client, aside) is not None:
+    if find_collection(client, aside) is not None:
         raise InvalidOptionError(
             f"There is a collection {aside!r} already, and the old {name!r} is to get that name. "
             "Rename or delete it with Chroma first."
@@ -154,13 +146,25 @@ def switch(
     Raises:
         StoreError: A step failed; the next call goes on from there.
     """
+    now = find_collection(client, mark.collection)
+    if now is None or not _is_source(now, mark):
+        raise StoreError(
+            f"{mark.collection!r} was deleted, renamed or replaced while it was rewritten. Its copy is {new.name!r}; "
+            "delete that, or rename it, with Chroma."
+        )
     mark = replace(mark, complete=True)
-    _modify(new, {**own_metadata(new), MARK: str(mark)})
+    # What others wrote to the collection's metadata since the copy began is kept.
+    note(new, mark, own_metadata(now))
     _rename(old, mark.collection + (BEFORE if keep else REPLACED))
     _rename(new, mark.collection)
     if last_look is not None:
         last_look()
     _finish(client, new, mark)
+
+
+def note(collection: Collection, mark: Mark, metadata: Mapping[str, Any]) -> None:
+    """Write a mark, beside these metadata, into a new collection."""
+    _modify(collection, {**metadata, MARK: str(mark)})
 
 
 def delete(client: ClientAPI, name: str) -> None:
@@ -170,11 +174,15 @@ def delete(client: ClientAPI, name: str) -> None:
 
 
 def _finish(client: ClientAPI, current: Collection, mark: Mark) -> None:
-    old = find(client, mark.collection + REPLACED)
-    if old is not None and str(old.id) == mark.source:
+    old = find_collection(client, mark.collection + REPLACED)
+    if old is not None and _is_source(old, mark):
         delete(client, old.name)
     # Chroma takes no empty metadata; a key without a value stands for none.
     _modify(current, own_metadata(current) or {MARK: None})
+
+
+def _is_source(collection: Collection | None, mark: Mark) -> bool:
+    return collection is not None and str(collection.id) == mark.source
 
 
 def _rename(collection: Collection, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,12 +19,14 @@ from minilm_retrieval.store.hits import NO_FILTER, Filter
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
-    from chromadb.api.types import EmbeddingFunction, Space
+    from chromadb.api.types import EmbeddingFunction, GetResult, Space
 
     from minilm_retrieval.embedder import MiniLMEmbedder
     from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
 SPACES = ("cosine", "l2", "ip")
+PAGE = 1000
+"""Records read or deleted at a time."""
 REWRITING = ".rewriting"
 REPLACED = ".replaced"
 BEFORE = ".before"
@@ -68,6 +71,12 @@ class StoredFunction:
             return self.config.get("model_name") in _SAME_MODEL_NAMES or None
         return None
 
+    @property
+    def other_model(self) -> str | None:
+        """The model that the record names, ``None`` where it names none or all-MiniLM-L6-v2."""
+        named = self.config.get("model_name") or self.config.get("model")
+        return str(named) if named and named not in _SAME_MODEL_NAMES else None
+
 
 def open_collection(
     name: str,
@@ -108,9 +117,9 @@ def open_collection(
     if space not in SPACES:
         raise InvalidOptionError(f"space={space!r} is not offered; expected one of {', '.join(SPACES)}.")
     store = connect(path=path, host=host, port=port, ssl=ssl, headers=headers, client=client, create=create)
-    found = _get(store, name)
+    found = find_collection(store, name)
     if found is not None:
-        return found
+        return _with_function(store, found)
     _refuse_half_switched(store, name)
     if not create:
         names = collection_names(store)
@@ -128,26 +137,33 @@ def collection_names(client: ClientAPI) -> list[str]:
 def _refuse_half_switched(client: ClientAPI, name: str) -> None:
     """Keep a collection from being made anew in the place of one that is being rewritten."""
     aside = (name + REPLACED, name + BEFORE)
-    if _get(client, name + REWRITING) is not None and any(_get(client, old) is not None for old in aside):
+    if find_collection(client, name + REWRITING) and any(find_collection(client, old) for old in aside):
         raise StoreError(
             f"The collection {name!r} is being rewritten, or that was interrupted at its last step; nothing is lost. "
             f"If nobody is at work on it, finish it with: minilm compact --collection {name}"
         )
 
 
-def _get(client: ClientAPI, name: str) -> Collection | None:
+def find_collection(client: ClientAPI, name: str) -> Collection | None:
+    """Return a collection without an embedding function, ``None`` if there is none of that name."""
     from chromadb.errors import NotFoundError
-
-    from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
     with store_errors(f"opening the collection {name!r}"):
         try:
-            collection = client.get_collection(name, embedding_function=None)
+            return client.get_collection(name, embedding_function=None)
         except NotFoundError:
             return None
-        if stored_function(collection).name == "default":
-            return client.get_collection(name, embedding_function=_for_chroma(MiniLMEmbeddingFunction.for_default()))
+
+
+def _with_function(client: ClientAPI, collection: Collection) -> Collection:
+    """Have a collection of Chroma's default function embed with this library's engine."""
+    from minilm_retrieval.store.embedding_function import CHROMA_DEFAULT_NAME, MiniLMEmbeddingFunction
+
+    if stored_function(collection).name != CHROMA_DEFAULT_NAME:
         return collection
+    with store_errors(f"opening the collection {collection.name!r}"):
+        function = _for_chroma(MiniLMEmbeddingFunction.for_default())
+        return client.get_collection(collection.name, embedding_function=function)
 
 
 def _create(client: ClientAPI, name: str, space: str, embedder: MiniLMEmbedder | None) -> Collection:
@@ -198,6 +214,22 @@ def records(
         yield id, document, dict(metadata or {})
 
 
+def read_pages(collection: Collection, size: int | None = None, **selection: Any) -> Iterator[GetResult]:
+    """Yield Chroma's answers to ``collection.get(**selection)``, so many records at a time; none is empty.
+
+    Raises:
+        StoreError: A page cannot be read.
+    """
+    limit = size or PAGE
+    for offset in count(0, limit):
+        with store_errors(f"reading the collection {collection.name!r}"):
+            page = collection.get(limit=limit, offset=offset, **selection)
+        if page["ids"]:
+            yield page
+        if len(page["ids"]) < limit:
+            return
+
+
 def pages(
     collection: Collection, size: int, filter: Filter = NO_FILTER
 ) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
@@ -206,13 +238,5 @@ def pages(
     Yields:
         ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
     """
-    offset = 0
-    while True:
-        with store_errors("reading vectors"):
-            page = collection.get(limit=size, offset=offset, include=["embeddings"], **filter.arguments())
-        ids = page["ids"]
-        if ids:
-            yield ids, np.asarray(page["embeddings"])
-        if len(ids) < size:
-            return
-        offset += size
+    for page in read_pages(collection, size, include=["embeddings"], **filter.arguments()):
+        yield page["ids"], np.asarray(page["embeddings"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ from minilm_retrieval.truncation import caller_depth
 if TYPE_CHECKING:
     from chromadb import Collection
 
-# Unrelated models have cosines around 0; one model over texts that were cut or prefixed differently stays high.
-_ANOTHER_MODEL = 0.4
-_SAME_VECTOR = 0.98
+ANOTHER_MODEL = 0.4
+SAME_VECTOR = 0.98
+"""Median cosines below the first are of another model: unrelated models have cosines around 0, and one model over texts
+that were cut or prefixed differently stays high. A cosine of the second or more is of the same text and model."""
 _SAMPLE_PLACES = 4
 _SAMPLES_A_PLACE = 16
 # Distances of l2 and ip rank by cosine only for unit vectors, so more of them are looked at.
@@ -117,27 +119,39 @@ def _sample(collection: Collection, samples_a_place: int) -> _Sample:
     return _Sample(np.asarray(vectors, dtype=np.float64), texts)
 
 
-def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> None:
-    """Embed some stored texts and compare them with the vectors beside them."""
-    comparable = [row for row, text in enumerate(sample.texts) if text]
+def cosines_with_texts(embedder: MiniLMEmbedder, texts: Sequence[str | None], vectors: npt.ArrayLike) -> list[float]:
+    """Embed a few of some texts, and compare the results with the vectors that are said to be theirs.
+
+    Args:
+        embedder: What they may have been embedded with.
+        texts: n texts, ``None`` where there is none.
+        vectors: Shape ``(n, dimension)``, of the embedder's dimension.
+
+    Returns:
+        A few cosines; none where there is no text.
+    """
+    comparable = [row for row, text in enumerate(texts) if text]
     rows = comparable[:: max(1, len(comparable) // _TEXTS_COMPARED)][:_TEXTS_COMPARED]
-    if not rows:
-        return
-    texts = [str(sample.texts[row]) for row in rows]
-    expected = embedder.quietly().encode(texts)
-    cosines = [
-        float(cosine_similarity(vector, sample.vectors[row : row + 1])[0])
-        for vector, row in zip(expected, rows, strict=True)
+    expected = embedder.quietly().encode([str(texts[row]) for row in rows])
+    stored = np.asarray(vectors)
+    return [
+        float(cosine_similarity(vector, stored[row : row + 1])[0]) for vector, row in zip(expected, rows, strict=True)
     ]
+
+
+def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> None:
+    cosines = cosines_with_texts(embedder, sample.texts, sample.vectors)
+    if not cosines:
+        return
     typical = float(np.median(cosines))
-    if typical < _ANOTHER_MODEL:
+    if typical < ANOTHER_MODEL:
         raise CollectionMismatchError(
             f"The collection {collection.name!r} was embedded by another model{_made_with(function)}: its "
             f"stored vectors have a median cosine of {typical:.2f} with those of "
             f"{embedder.model_name or 'all-MiniLM-L6-v2'} for the same texts, where the same model gives 1.00. "
             "Use the model it was made with, or index the documents into a new collection."
         )
-    if min(cosines) < _SAME_VECTOR:
+    if min(cosines) < SAME_VECTOR:
         warnings.warn(
             f"The collection {collection.name!r} holds vectors that differ from this embedder's for the same texts "
             f"(cosines from {min(cosines):.2f}, median {typical:.2f}): probably the same model with another "
