@@ -1,15 +1,19 @@
-"""Collections as indexing leaves them, written passage by passage."""
+"""Collections as indexing leaves them, written passage by passage, and what is found wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stores import TOPICS
 
 from minilm_retrieval import MiniLMEmbedder, open_collection
 from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, version_digest
+from minilm_retrieval.maintenance import Fault, VerifyReport
 
 SOURCES = {f"notes/{name}": TOPICS[2 * row : 2 * row + 2] for row, name in enumerate("abcde")}
 
@@ -43,3 +47,27 @@ def indexed_collection(
     return collection, {
         source: write_passages(collection, source, texts, embedder) for source, texts in sources.items()
     }
+
+
+def kinds(report: VerifyReport) -> list[str]:
+    return [fault.kind for fault in report.faults]
+
+
+def only_fault(report: VerifyReport) -> Fault:
+    assert len(report.faults) == 1, report.faults
+    assert not report.sound
+    return report.faults[0]
+
+
+def change_vector(collection: Any, id: str, change: Callable[[Any], Any]) -> None:
+    stored = np.asarray(collection.get(ids=[id], include=["embeddings"])["embeddings"][0], dtype=np.float32)
+    collection.update(ids=[id], embeddings=[change(stored).astype(np.float32)])
+
+
+def copied(source: Path, target: Path, name: str = "docs") -> tuple[Path, str]:
+    """Copy a database to where no client has it open; return the place and the folder of a collection's index."""
+    shutil.copytree(source, target)
+    with sqlite3.connect(target / "chroma.sqlite3") as database:
+        query = "select s.id from segments s join collections c on s.collection = c.id where s.scope = 'VECTOR'"
+        (segment,) = database.execute(f"{query} and c.name = ?", (name,)).fetchone()
+    return target, segment

@@ -92,6 +92,20 @@ def test_verify_a_sound_collection(store: str) -> None:
     assert end.startswith("'docs': 10 records; faults: none; in ")
 
 
+def test_verify_computes_as_the_collection_records_it(tmp_path: Path) -> None:
+    indexed_collection(tmp_path, MiniLMEmbedder(precision="int8", max_seq_length=64, on_truncate="ignore"))
+    assert minilm("verify", "--path", str(tmp_path)).exit_code == 0
+    assert minilm("verify", "--path", str(tmp_path), "--precision", "float32").exit_code == 0
+
+
+def test_describe_says_that_tokens_were_not_counted(tmp_path: Path) -> None:
+    fill(local_client(tmp_path), "other", random_vectors(2, dimension=8), documents=TOPICS[:2])
+    assert (
+        "not counted: the vectors are of another model"
+        in minilm("collections", "other", "--path", str(tmp_path)).stdout
+    )
+
+
 def test_verify_says_what_is_wrong(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
     collection, ids = indexed_collection(tmp_path, embedder)
     collection.delete(ids=ids["notes/a"][:1])

@@ -17,7 +17,9 @@ from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.errors import StoreError
 from minilm_retrieval.maintenance import CollectionSummary, describe_collection, list_collections
+from minilm_retrieval.maintenance.recorded_function import RecordedFunction
 from minilm_retrieval.store import connect
+from minilm_retrieval.store.collection import StoredFunction
 from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
 
@@ -62,11 +64,23 @@ def test_a_store_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     client = local_client(tmp_path / "copy")
     with sqlite3.connect(tmp_path / "copy" / "chroma.sqlite3") as database:
         database.execute("drop table collections")
-    with pytest.raises(StoreError, match="opening a collection"):
+    with pytest.raises(StoreError, match="no such table"):
         list_collections(client)
 
 
-def test_a_damaged_index_does_not_hide_the_count(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+def test_more_broken_collections_than_sound_ones(tmp_path: Path) -> None:
+    client = local_client(tmp_path / "store")
+    for number in range(30):
+        client.create_collection(f"number-{number}", embedding_function=None)
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    with sqlite3.connect(tmp_path / "copy" / "chroma.sqlite3") as database:
+        database.execute("update collections set schema_str = '{' where name != 'number-7'")
+    found = list_collections(local_client(tmp_path / "copy"))
+    assert len(found) == 30
+    assert [summary.name for summary in found if summary.error is None] == ["number-7"]
+
+
+def test_an_index_is_not_loaded(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
     fill(local_client(tmp_path / "store"), "damaged", random_vectors(1001), documents=["text"] * 1001)
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     for folder in (tmp_path / "copy").iterdir():
@@ -74,10 +88,21 @@ def test_a_damaged_index_does_not_hide_the_count(tmp_path: Path, embedder: MiniL
             shutil.rmtree(folder)
     client = local_client(tmp_path / "copy")
     (summary,) = list_collections(client)
-    assert (summary.count, summary.dimension) == (1001, None)
-    assert "reading a vector" in str(summary.error)
+    assert (summary.count, summary.dimension, summary.error) == (1001, 384, None)
     described = describe_collection(client.get_collection("damaged", embedding_function=None), embedder)
-    assert (described.texts, described.error) == (1001, summary.error)
+    assert (described.texts, described.dimension, described.error) == (1001, 384, None)
+
+
+def test_an_index_that_keeps_records_from_being_counted(tmp_path: Path) -> None:
+    client = local_client(tmp_path / "store")
+    fill(client, "damaged", random_vectors(1001, dimension=8))
+    fill(client, "sound", random_vectors(2, dimension=8))
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    for header in (tmp_path / "copy").glob("*/header.bin"):
+        header.write_bytes(bytes(100))
+    damaged, sound = list_collections(local_client(tmp_path / "copy"))
+    assert (damaged.count, damaged.dimension, sound.count) == (None, 8, 2)
+    assert "counting records" in str(damaged.error)
 
 
 def test_server(tmp_path: Path) -> None:
@@ -136,6 +161,20 @@ def test_describe_counts_no_tokens_of_another_model(
     assert found.texts == 10
     own = describe_collection(collection, small)
     assert (own.truncated, own.max_seq_length, own.max_tokens) == (0, 64, max(embedder.count_tokens(TOPICS)))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "truncated"), [("BAAI/bge-small-en-v1.5", None), ("all-MiniLM-L6-v2", 0), (None, 0)]
+)
+def test_describe_counts_no_tokens_where_another_model_is_recorded(
+    tmp_path: Path, embedder: MiniLMEmbedder, recorded: str | None, truncated: int | None
+) -> None:
+    function = RecordedFunction(StoredFunction("sentence_transformer", {"model_name": recorded} if recorded else {}))
+    collection = local_client(tmp_path).create_collection("other", embedding_function=function)
+    collection.add(ids=["a", "b"], embeddings=list(random_vectors(2)), documents=TOPICS[:2])
+    found = describe_collection(collection, embedder)
+    assert (found.texts, found.truncated) == (2, truncated)
+    assert (found.max_tokens is None) == (truncated is None)
 
 
 def test_describe_an_empty_collection(tmp_path: Path, embedder: MiniLMEmbedder) -> None:

@@ -38,9 +38,10 @@ def collections(
     with options.user_errors():
         place = options.place(path, host, port, ssl, header)
         if name is not None:
-            embedder = options.make_embedder(model, None, options.DEFAULT_PRECISION)
+            opened = open_collection(name, **place)
+            embedder = options.embedder_for(opened, model, None, None)
             shown = not json and sys.stderr.isatty()
-            description = describe_collection(open_collection(name, **place), embedder, show_progress=shown)
+            description = describe_collection(opened, embedder, show_progress=shown)
             options.print_json(asdict(description)) if json else _print_description(description)
             failed = description.error is not None
         else:
@@ -96,7 +97,8 @@ def _print_description(found: CollectionDescription) -> None:
 
 def _rows(found: CollectionDescription) -> dict[str, Any]:
     texts = f"{found.texts:,}" + (f", and {found.without_text:,} records without one" if found.without_text else "")
-    counted = found.truncated is not None and found.mean_tokens is not None
+    counted = found.mean_tokens is not None
+    tokens = f"{found.mean_tokens:.0f} on average, {found.max_tokens:,} at most" if counted else None
     recorded = found.passage_tokens is not None
     return {
         "collection": found.name,
@@ -107,7 +109,7 @@ def _rows(found: CollectionDescription) -> dict[str, Any]:
         "precision": found.precision,
         "fingerprint": found.fingerprint,
         "texts": texts,
-        "tokens": f"{found.mean_tokens:.0f} on average, {found.max_tokens:,} at most" if counted else "not counted",
+        "tokens": "not counted: the vectors are of another model" if found.truncated is None else tokens,
         "truncated": f"{found.truncated:,} texts of more than {found.max_seq_length} tokens" if counted else None,
         "passages of": f"at most {found.passage_tokens} tokens, {found.passage_overlap or 0} shared"
         if recorded

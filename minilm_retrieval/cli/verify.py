@@ -34,7 +34,7 @@ def verify(
     seed: Annotated[int, typer.Option(help="Decides which records are sampled.")] = 0,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.Precision = options.DEFAULT_PRECISION,
+    precision: options.RecordedPrecision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Find out whether a collection is sound; changes nothing. The exit code is 1 if it is not.
@@ -46,9 +46,10 @@ def verify(
     with options.user_errors():
         if all_records and sample is not None:
             raise InvalidOptionError("Give either --sample or --all, not both.")
+        opened = open_collection(collection, **options.place(path, host, port, ssl, header))
         report = verify_collection(
-            open_collection(collection, **options.place(path, host, port, ssl, header)),
-            options.make_embedder(model, threads, precision),
+            opened,
+            options.embedder_for(opened, model, threads, precision),
             sample="all" if all_records else DEFAULT_SAMPLE if sample is None else sample,
             seed=seed,
             check_sources=sources,
@@ -82,7 +83,7 @@ def _figure(kind: str, report: VerifyReport) -> str:
     if kind == "vector" and report.lowest_cosine is not None:
         return f" ({report.compared:,} compared, lowest cosine {report.lowest_cosine:.4f})"
     if kind == "self-hit":
-        return f" ({report.looked_for:,} looked for)"
+        return f" ({report.self_hit_queries:,} queries)"
     if kind == "recall" and report.recall is not None:
         return f" (recall@{report.k} {report.recall:.3f}, {report.recall_queries} queries)"
     return ""

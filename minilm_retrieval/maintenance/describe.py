@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.ingest.passage_ids import PassageId
 from minilm_retrieval.ingest.settings import OVERLAP_KEY, TOKENS_KEY
-from minilm_retrieval.maintenance.reading import STORE_FAILURES, record_pages
+from minilm_retrieval.maintenance.reading import STORE_FAILURES, look_up
+from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.stored_text import embedded_text
 
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
 
-# More than so many broken ones mean that the store itself is broken, or gone.
-_MOST_BROKEN = 20
+# Past the last collection of any store.
+_BEYOND_ALL = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,12 @@ class CollectionSummary:
     Attributes:
         name: Its name.
         count: How many records it holds, ``None`` if they cannot be counted.
-        dimension: How many numbers a vector has, ``None`` where there is none or it cannot be read.
+        dimension: How many numbers a vector has, ``None`` where there never was one.
         space: ``"cosine"``, ``"l2"`` or ``"ip"``; ``None`` if the collection cannot be opened.
         function: Chroma's name of the embedding function recorded with it.
         fingerprint: The model's fingerprint, and
         precision: the precision that it computed in, if this library made the collection.
-        error: Why something could not be read, ``None`` if everything could.
+        error: Why it could not be opened or counted, ``None`` if it could.
     """
 
     name: str
@@ -63,7 +63,7 @@ class CollectionDescription(CollectionSummary):
         without_text: How many have none.
         max_seq_length: Most tokens of a text that the model reads.
         truncated: How many texts have more; only their beginnings were embedded. ``None``, as the two below, where the
-            vectors are of another dimension than the embedder's, whose tokenizer would not be theirs.
+            dimension or the recorded name of the model is not the embedder's, whose tokenizer would not be theirs.
         max_tokens: Tokens of the longest text, special tokens included; ``None`` also if there is no text.
         mean_tokens: Their mean.
         passage_tokens: Most tokens of a passage when documents were indexed last, ``None`` if that is not recorded.
@@ -110,15 +110,12 @@ def _summaries(client: ClientAPI) -> Iterator[CollectionSummary]:
 
 def _one_by_one(client: ClientAPI) -> Iterator[CollectionSummary]:
     """List what can be opened: Chroma neither lists nor counts any collections where it cannot read one of them."""
-    failures = 0
     for place in count():
         try:
-            with store_errors("opening a collection"):
-                opened = list(client.list_collections(limit=1, offset=place))
+            opened = _listed(client, place)
         except STORE_FAILURES as error:
-            failures += 1
-            if failures > _MOST_BROKEN:
-                raise
+            # Fails if the store itself is broken, or gone.
+            _listed(client, _BEYOND_ALL)
             yield CollectionSummary(name=f"(collection {place + 1})", error=str(error))
         else:
             if not opened:
@@ -126,22 +123,25 @@ def _one_by_one(client: ClientAPI) -> Iterator[CollectionSummary]:
             yield from map(_summary, opened)
 
 
+def _listed(client: ClientAPI, place: int) -> list[Collection]:
+    with store_errors("listing collections"):
+        return list(client.list_collections(limit=1, offset=place))
+
+
 def _summary(collection: Collection) -> CollectionSummary:
     function = stored_function(collection)
     ours = function.fingerprint is not None
-    records = dimension = error = None
+    records = error = None
     try:
         with store_errors("counting records"):
             records = collection.count()
-        with store_errors("reading a vector"):
-            vectors = np.asarray(collection.get(limit=1, include=["embeddings"])["embeddings"])
-            dimension = int(vectors.shape[1]) if vectors.ndim == 2 and len(vectors) else None
     except STORE_FAILURES as failure:
         error = str(failure)
     return CollectionSummary(
         name=collection.name,
         count=records,
-        dimension=dimension,
+        # Of the record: reading a vector would have Chroma load the whole index.
+        dimension=collection._model.dimension,
         space=space_of(collection),
         function=function.name,
         fingerprint=function.fingerprint,
@@ -157,23 +157,24 @@ def describe_collection(
 
     Args:
         collection: An open Chroma collection, of this library or of another tool.
-        embedder: Whose tokenizer counts; ``None`` for that of all-MiniLM-L6-v2.
+        embedder: Whose tokenizer counts; ``None`` for that of all-MiniLM-L6-v2 as the collection records it.
         show_progress: Show a progress bar on standard error.
 
     Raises:
         StoreError: The store cannot be reached, or texts and metadata cannot be read.
         ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
     """
-    embedder = embedder or MiniLMEmbedder()
-    summary = _summary(collection)
+    embedder = embedder or recorded_embedder(collection)
+    summary = replace(_summary(collection), dimension=look_up(collection).dimension)
     recorded = stored_function(collection).config.get("max_seq_length") if summary.fingerprint is not None else None
     limit = recorded if isinstance(recorded, int) else embedder.max_seq_length
-    countable = summary.dimension in (None, embedder.dimension)
+    other_model = embedder.is_standard and stored_function(collection).other_model is not None
+    countable = summary.dimension in (None, embedder.dimension) and not other_model
     contents = _Contents(embedder if countable else None, limit)
     with progress_bar("Reading", summary.count, show_progress, "records") as advance:
-        for page in record_pages(collection):
-            for id, document, metadata in page:
-                contents.add(id, document, metadata)
+        for page in record_pages(collection, vectors=False):
+            for record in page:
+                contents.add(record)
             advance(len(page))
     metadata = collection.metadata or {}
     return CollectionDescription(
@@ -201,13 +202,14 @@ class _Contents:
         self._embedder = embedder
         self._limit = limit
 
-    def add(self, id: str, document: str | None, metadata: Mapping[str, Any]) -> None:
-        if PassageId.parse(id) is None:
+    def add(self, record: Record) -> None:
+        metadata = record.metadata or {}
+        if PassageId.parse(record.id) is None:
             self.others += 1
         else:
             source = str(metadata.get("source", ""))
             self.sources[source] = self.sources.get(source, 0) + 1
-        text = embedded_text(document, metadata)
+        text = embedded_text(record.document, metadata)
         if text is None:
             self.without_text += 1
             return

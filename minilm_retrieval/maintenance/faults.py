@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
+from minilm_retrieval.store.collection import stored_function
+
+if TYPE_CHECKING:
+    from chromadb import Collection
 
 _EXAMPLES = 10
 
@@ -24,9 +33,15 @@ CHECKS = {
 }
 """Each kind of fault, in the order of a report, and what holds where there is none."""
 
-REEMBED = "Run `minilm reembed`, which computes the vectors anew from the stored texts."
+# In remedies, {collection} and {model} stand for the options that name the collection and the embedder.
+REEMBED = "Run `minilm reembed --force{collection}{model}`, which computes the vectors anew from the stored texts."
 OTHER_MODEL = f"Verify with the model that made the collection (--model). {REEMBED}"
-COMPACT = "Run `minilm compact`, which builds the index anew from the stored vectors."
+COMPACT = "Run `minilm compact{collection}`, which builds the index anew from the stored vectors."
+REEMBED_ADVICE = (
+    "Run `minilm reembed --force{collection}{model}`, which says how to get at the texts if only the index is damaged. "
+    "Otherwise take the database back from a backup, or index the documents again into a new collection."
+)
+INDEX_AGAIN = "Run `minilm index{collection}{model}` again over the same files."
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,17 @@ class Fault:
     cosines: tuple[float, ...] = ()
 
 
+def remedy_options(collection: Collection, embedder: MiniLMEmbedder) -> dict[str, str]:
+    """Return what stands in remedies for a collection and the embedder that it is verified with."""
+    function = stored_function(collection)
+    same = function.fingerprint == embedder.fingerprint
+    precision = function.config.get("precision", embedder.precision) if same else embedder.precision
+    model = "" if embedder.is_standard else f" --model {shlex.quote(str(embedder.model_name))}"
+    if precision != DEFAULTS["precision"]:
+        model += f" --precision {precision}"
+    return {"collection": f" --collection {collection.name}", "model": model}
+
+
 @dataclass
 class Examples:
     """Counts ids, and keeps a few of them: the first ones, or those of the lowest scores."""
@@ -66,6 +92,13 @@ class Examples:
             heapq.heappush(self._kept, (-score, id))
         elif -score > self._kept[0][0]:
             heapq.heapreplace(self._kept, (-score, id))
+
+    def extend(self, ids: Iterable[str], total: int) -> None:
+        """Count so many ids, of which only the first are looked at."""
+        for id in islice(ids, min(total, _EXAMPLES)):
+            self.add(id)
+            total -= 1
+        self.total += total
 
     def fields(self) -> dict[str, Any]:
         """Return ``ids`` and ``total`` of a :class:`Fault`."""

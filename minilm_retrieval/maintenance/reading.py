@@ -1,156 +1,160 @@
-"""Page through a collection that may be damaged, and tell damage from a store that cannot be reached."""
+"""Read a collection that may be damaged, and tell damage from a store that cannot be reached."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, StoreError
 from minilm_retrieval.maintenance.faults import REEMBED, Examples, Fault
+from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import records
+from minilm_retrieval.store.collection import PAGE, records
 
 if TYPE_CHECKING:
     from chromadb import Collection
+    from chromadb.types import Collection as CollectionModel
 
-PAGE = 1000
 _LOOKUPS = 10_000
+_FIELDS = ["documents", "metadatas"]
 STORE_FAILURES = (StoreError, CollectionMismatchError, InvalidFilterError)
 """What :func:`minilm_retrieval.store.client.store_errors` raises."""
 
-Vectors = npt.NDArray[np.float32]
-_NO_VECTORS: Vectors = np.zeros((0, 0), dtype=np.float32)
-Record = tuple[str, "str | None", dict[str, Any]]
+T = TypeVar("T")
 
 
-def record_pages(collection: Collection) -> Iterator[list[Record]]:
-    """Yield ``(id, document, metadata)`` of all records, a page at a time; reads no vector.
+class DamageError(StoreError):
+    """The store answers, and cannot read what it holds of a collection."""
+
+
+def attempt(collection: Collection, action: str, read: Callable[[], T]) -> T:
+    """Read something of a collection, and once more if that fails, so that a passing trouble is not taken for damage.
 
     Raises:
-        StoreError: A page cannot be read.
+        DamageError: Chroma failed twice, and still holds the collection.
+        StoreError: The store cannot be reached, or no longer has the collection.
     """
-    offset = 0
-    while True:
-        with store_errors("reading records"):
-            page = collection.get(limit=PAGE, offset=offset, include=["documents", "metadatas"])
-        found = list(records(page["ids"], page["documents"], page["metadatas"]))
-        if found:
-            yield found
-        if len(found) < PAGE:
-            return
-        offset += PAGE
+    from chromadb.errors import ChromaError
+
+    try:
+        with store_errors(action):
+            return read()
+    except STORE_FAILURES:
+        pass
+    try:
+        with store_errors(action):
+            return read()
+    except STORE_FAILURES as error:
+        # Timeouts and the answers of a proxy are no errors of Chroma's own.
+        if error.__cause__ is not None and not isinstance(error.__cause__, ChromaError):
+            raise StoreError(str(error)) from error
+        look_up(collection)
+        raise DamageError(str(error)) from error
 
 
-def require_reachable(collection: Collection) -> None:
-    """Make sure that the store itself answers and holds the collection, so that a failure is the collection's own.
+def look_up(collection: Collection) -> CollectionModel:
+    """Return what the store says of a collection now.
 
     Raises:
-        StoreError: It does not.
+        StoreError: The store does not answer, or no longer holds the collection.
     """
     with store_errors(f"looking up the collection {collection.name!r}"):
-        collection._client.get_collection(collection.name, tenant=collection.tenant, database=collection.database)
+        return collection._client.get_collection(
+            collection.name, tenant=collection.tenant, database=collection.database
+        )
 
 
-@dataclass(frozen=True)
-class VectorPage:
-    """A page of vectors.
-
-    Attributes:
-        ids: The n records whose vectors could be read.
-        vectors: Shape ``(n, dimension)``.
-        unreadable: The records whose vectors could not.
-    """
-
-    ids: list[str]
-    vectors: Vectors
-    unreadable: list[str]
+def has_direction(record: Record) -> bool:
+    """Tell whether a record's vector was read, is finite and is not zero."""
+    return record.vector is not None and 0 < float(np.linalg.norm(record.vector.astype(np.float64))) < np.inf
 
 
-class VectorReader:
-    """Reads vectors, and finds those that cannot be read by halving the lots that fail.
+def stacked(records: Iterable[Record]) -> FloatArray:
+    """Return the vectors of those records that have one, shape ``(n, dimension)``."""
+    vectors = [record.vector for record in records if record.vector is not None]
+    return np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
 
-    Attributes:
-        error: What the store said when reading failed, ``None`` if it did not.
+
+class CollectionReader:
+    """Reads all records, and finds the vectors that cannot be read by halving the lots that fail.
+
+    Args:
+        collection: What to read.
     """
 
     def __init__(self, collection: Collection) -> None:
-        self.error: str | None = None
-        self._unreadable = Examples()
-        self._exact = True
         self._collection = collection
+        self._unreadable = Examples()
+        self._error = ""
+        self._exact = True
         self._lookups = _LOOKUPS
 
-    def pages(self) -> Iterator[VectorPage]:
-        """Yield the vectors of all records."""
-        offset = 0
-        while True:
-            try:
-                page = self._page(limit=PAGE, offset=offset)
-                size = len(page.ids) + len(page.unreadable)
-            except STORE_FAILURES as error:
-                self._note(error)
-                with store_errors("reading ids"):
-                    ids = self._collection.get(limit=PAGE, offset=offset, include=[])["ids"]
-                page, size = _joined([*self._halves(ids)]), len(ids)
-            for id in page.unreadable:
-                self._unreadable.add(id)
-            if size:
-                yield page
-            if size < PAGE:
-                return
-            offset += PAGE
+    def pages(self) -> Iterator[list[Record]]:
+        """Yield all records, a page at a time; those whose vectors cannot be read come without.
 
-    def usable(self, ids: list[str]) -> Vectors:
-        """Return those vectors of at most a page of records that can be read, are finite and are not zero."""
-        vectors = _joined([*self._lots(ids)]).vectors if ids else _NO_VECTORS
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        return np.asarray(vectors[np.isfinite(lengths) & (lengths > 0)])
+        Raises:
+            DamageError: Texts and metadata cannot be read.
+            StoreError: The store cannot be reached.
+        """
+        for offset in count(0, PAGE):
+            page = self._page(offset)
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+
+    def vectors_at(self, places: Iterable[int]) -> FloatArray:
+        """Return those vectors of the records at these places that have a direction, shape ``(n, dimension)``."""
+        found: list[Record] = []
+        for place in places:
+            with suppress(DamageError):
+                found += self._read(["embeddings"], limit=1, offset=int(place))
+        return stacked(filter(has_direction, found))
 
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong, when all pages have been read."""
         if self._unreadable:
             number = f"{'' if self._exact else 'at most '}{self._unreadable.total}"
-            message = (
-                f"The index is damaged. Vectors that cannot be read from it: {number}. {self.error or ''}".rstrip()
-            )
+            message = f"The index is damaged. Vectors that cannot be read from it: {number}. {self._error}".rstrip()
             yield Fault("index", message, REEMBED, **self._unreadable.fields())
 
-    def _lots(self, ids: list[str]) -> Iterator[VectorPage]:
+    def _page(self, offset: int) -> list[Record]:
         try:
-            yield self._page(ids=ids)
-        except STORE_FAILURES as error:
-            self._note(error)
-            yield from self._halves(ids)
+            page = self._read([*_FIELDS, "embeddings"], limit=PAGE, offset=offset)
+        except DamageError:
+            page = self._read(_FIELDS, limit=PAGE, offset=offset)
+            vectors = self._vectors([record.id for record in page]) if page else {}
+            page = [replace(record, vector=vectors.get(record.id)) for record in page]
+        for record in page:
+            if record.vector is None:
+                self._unreadable.add(record.id)
+        return page
 
-    def _halves(self, ids: list[str]) -> Iterator[VectorPage]:
-        if len(ids) < 2 or self._lookups <= 0:
-            # Where everything is lost, looking for each one would take hours.
-            self._exact &= len(ids) < 2
-            yield VectorPage([], _NO_VECTORS, ids)
-            return
-        self._lookups -= 2
-        middle = len(ids) // 2
-        yield from self._lots(ids[:middle])
-        yield from self._lots(ids[middle:])
+    def _vectors(self, ids: list[str]) -> dict[str, FloatArray | None]:
+        try:
+            return {record.id: record.vector for record in self._read(["embeddings"], ids=ids)}
+        except DamageError as error:
+            self._error = self._error or str(error)
+        if len(ids) > 1 and self._lookups > 0:
+            self._lookups -= 2
+            middle = len(ids) // 2
+            return self._vectors(ids[:middle]) | self._vectors(ids[middle:])
+        # Where everything is lost, looking for each one would take hours.
+        self._exact &= len(ids) == 1
+        return {}
 
-    def _page(self, **arguments: Any) -> VectorPage:
-        with store_errors("reading vectors"):
-            page = self._collection.get(include=["embeddings"], **arguments)
-        rows = page["embeddings"] if page["embeddings"] is not None else [None] * len(page["ids"])
-        found = [(id, row) for id, row in zip(page["ids"], rows, strict=True) if row is not None]
-        unreadable = [id for id, row in zip(page["ids"], rows, strict=True) if row is None]
-        return VectorPage([id for id, _ in found], np.asarray([row for _, row in found], dtype=np.float32), unreadable)
-
-    def _note(self, error: Exception) -> None:
-        require_reachable(self._collection)
-        self.error = self.error or str(error)
-
-
-def _joined(lots: list[VectorPage]) -> VectorPage:
-    parts = [lot.vectors for lot in lots if lot.ids]
-    vectors = np.concatenate(parts) if parts else _NO_VECTORS
-    return VectorPage([id for lot in lots for id in lot.ids], vectors, [id for lot in lots for id in lot.unreadable])
+    def _read(self, fields: list[Any], **selection: Any) -> list[Record]:
+        page = attempt(self._collection, "reading records", lambda: self._collection.get(include=fields, **selection))
+        rows: Any = page["embeddings"] if page["embeddings"] is not None else [None] * len(page["ids"])
+        return [
+            Record(id, document, metadata, None, None if row is None else np.asarray(row, dtype=np.float32))
+            for (id, document, metadata), row in zip(
+                records(page["ids"], page["documents"], page["metadatas"]), rows, strict=True
+            )
+        ]

@@ -5,60 +5,31 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minilm_retrieval.ingest.passage_ids import ID_PREFIX, PassageId, source_digest
-from minilm_retrieval.maintenance.faults import Examples, Fault
+from minilm_retrieval.maintenance.faults import INDEX_AGAIN, REEMBED, Examples, Fault
+from minilm_retrieval.maintenance.reading import attempt
+from minilm_retrieval.maintenance.records import Record
 
-INDEX_AGAIN = "Run `minilm index` again over the same files."
-_COPY = "Run `minilm reembed`, which copies what can be read into a new collection."
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+_DELETE = f"Delete these records (collection.delete(ids=...)). {INDEX_AGAIN}"
+_PRUNE = "Run `minilm index{collection}{model} --prune` over their folder, which removes what is no longer there."
 _LEFT_ALONE = "No run replaces or removes them."
-_DELETE = "Delete these records (collection.delete(ids=...)), then run `minilm index` again."
 _UNPLACED = re.compile(rf"{ID_PREFIX}[0-9a-f]{{32}}")
-# No real document has so many passages; an id that says so would only cost memory.
-_MOST_PASSAGES = 10_000_000
-
-
-class _Version:
-    """The passages stored of one version of a source: one bit each."""
-
-    def __init__(self, source: str, name: str, count: int) -> None:
-        self.source, self.name, self.count = source, name, count
-        self._bits = bytearray()
-
-    def add(self, number: int) -> None:
-        byte = number >> 3
-        if byte >= len(self._bits):
-            self._bits.extend(bytes(byte + 1 - len(self._bits)))
-        self._bits[byte] |= 1 << (number & 7)
-
-    def __contains__(self, number: int) -> bool:
-        byte = number >> 3
-        return byte < len(self._bits) and bool(self._bits[byte] >> (number & 7) & 1)
-
-    def stored(self) -> Iterator[str]:
-        """Yield the ids of the passages that are there."""
-        return (self._id(number) for number in range(self.count) if number in self)
-
-    def missing(self) -> Iterator[str]:
-        """Yield the ids of the passages that are not."""
-        return (self._id(number) for number in range(self.count) if number not in self)
-
-    def is_whole(self) -> bool:
-        return next(self.missing(), None) is None
-
-    def _id(self, number: int) -> str:
-        return str(PassageId(self.source, self.name, number, self.count))
 
 
 class RecordChecks:
-    """Takes every record once, and keeps a few bytes of each.
+    """Takes every record once, and keeps a few dozen bytes of each.
 
     Args:
+        collection: Whose records.
         check_sources: Whether sources that are paths of files must exist on this machine.
 
     Attributes:
@@ -66,41 +37,39 @@ class RecordChecks:
         passages: How many of them are passages that this library indexed.
     """
 
-    def __init__(self, check_sources: bool) -> None:
+    def __init__(self, collection: Collection, check_sources: bool) -> None:
         self.seen = 0
         self.passages = 0
+        self._collection = collection
         self._check_sources = check_sources
         self._hashes = array("q")
-        self._sources: dict[str, dict[tuple[str, int], _Version]] = {}
+        # The numbers of the passages of each version, and of how many, of each source.
+        self._sources: dict[str, dict[tuple[str, int], set[int]]] = {}
         self._foreign = Examples()
         self._unplaced = Examples()
         self._misplaced = Examples()
         self._gone = Examples()
 
-    def add(self, id: str, document: str | None, metadata: Mapping[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """Take a record."""
         self.seen += 1
-        self._hashes.append(hash(id))
-        passage = PassageId.parse(id)
-        if passage is None or passage.count > _MOST_PASSAGES:
-            if passage is not None or _UNPLACED.fullmatch(id):
-                self._unplaced.add(id)
+        self._hashes.append(hash(record.id))
+        passage = PassageId.parse(record.id)
+        if passage is None:
+            if _UNPLACED.fullmatch(record.id):
+                self._unplaced.add(record.id)
             return
         self.passages += 1
+        metadata = record.metadata or {}
         source = metadata.get("source")
-        versions = self._sources.get(passage.source)
         if not isinstance(source, str) or source_digest(source) != passage.source:
-            self._foreign.add(id)
-        elif versions is None and self._check_sources and _is_gone(source):
+            self._foreign.add(record.id)
+        elif passage.source not in self._sources and self._check_sources and _is_gone(source):
             self._gone.add(source)
-        if versions is None:
-            versions = self._sources[passage.source] = {}
-        key = (passage.version, passage.count)
-        if key not in versions:
-            versions[key] = _Version(passage.source, *key)
-        versions[key].add(passage.number)
-        if not _fits(document, metadata.get("start"), metadata.get("end")):
-            self._misplaced.add(id)
+        versions = self._sources.setdefault(passage.source, {})
+        versions.setdefault((passage.version, passage.count), set()).add(passage.number)
+        if not _fits(record.document, metadata.get("start"), metadata.get("end")):
+            self._misplaced.add(record.id)
 
     def count_faults(self, before: int, after: int) -> Iterator[Fault]:
         """Yield what is wrong with the number of records that were taken, given the counts before and after."""
@@ -108,18 +77,14 @@ class RecordChecks:
             message = f"The collection changed from {before} to {after} records while it was verified."
             yield Fault("count", message, "Run `minilm verify` again while nothing writes to the collection.")
         elif self.seen != before:
-            yield Fault("count", f"The store counts {before} records, and gives {self.seen}.", _COPY)
+            yield Fault("count", f"The store counts {before} records, and gives {self.seen}.", REEMBED)
         repeated = self.seen - len(np.unique(np.frombuffer(self._hashes, dtype=np.int64)))
         if repeated:
-            yield Fault("count", f"Records with the id of another one: {repeated}.", _COPY, total=repeated)
+            yield Fault("count", f"Records with the id of another one: {repeated}.", REEMBED, total=repeated)
 
-    def faults(self, source_of: Callable[[str], str]) -> Iterator[Fault]:
-        """Yield what is wrong, when all records have been taken.
-
-        Args:
-            source_of: Gives the name of the source of a stored passage, for the messages.
-        """
-        yield from self._incomplete(source_of)
+    def faults(self) -> Iterator[Fault]:
+        """Yield what is wrong, when all records have been taken."""
+        yield from self._version_faults()
         if self._foreign:
             message = f"Passages whose metadata lacks the source that is in their id: {self._foreign.total}"
             yield Fault("orphan", f"{message}. {_LEFT_ALONE}", _DELETE, **self._foreign.fields())
@@ -128,68 +93,53 @@ class RecordChecks:
             yield Fault("orphan", f"{message}. {_LEFT_ALONE}", _DELETE, **self._unplaced.fields())
         if self._gone:
             message = f"Sources whose files are gone: {self._gone.total}, such as {self._gone.worst()[0][0]}"
-            remedy = "Run `minilm index ... --prune` over their folder, which removes what is no longer there."
-            yield Fault("orphan", f"{message}.", remedy, **self._gone.fields())
+            yield Fault("orphan", f"{message}.", _PRUNE, **self._gone.fields())
         if self._misplaced:
             message = f"Passages whose start and end do not fit the length of their text: {self._misplaced.total}"
             yield Fault("offsets", f"{message}.", _DELETE, **self._misplaced.fields())
 
-    def _incomplete(self, source_of: Callable[[str], str]) -> Iterator[Fault]:
-        lacking = _Sources(
-            "missing", "Sources that are not whole: {sources}, such as {example}; passages missing: {passages}."
+    def skipped(self) -> dict[str, str]:
+        """Return the kinds of faults that could not be looked for, with the reason."""
+        return {} if self.passages else dict.fromkeys(("missing", "orphan", "offsets"), "no passage of this library")
+
+    def _version_faults(self) -> Iterator[Fault]:
+        missing, surplus = Examples(), Examples()
+        broken, doubled = [], []
+        for source, versions in self._sources.items():
+            whole = [version for version, numbers in versions.items() if len(numbers) == version[1]]
+            if not whole:
+                broken.append(source)
+                fullest = min(versions, key=lambda version: version[1] - len(versions[version]))
+                stored = versions[fullest]
+                lacking = (number for number in range(fullest[1]) if number not in stored)
+                missing.extend(_ids(source, fullest, lacking), fullest[1] - len(stored))
+            elif len(versions) > 1:
+                doubled.append(source)
+                for version, numbers in versions.items():
+                    if version not in whole or len(whole) > 1:
+                        surplus.extend(_ids(source, version, sorted(numbers)), len(numbers))
+        if broken:
+            message = f"Sources of which no version is whole: {len(broken)}, such as {self._name(broken[0])}"
+            yield Fault("missing", f"{message}; passages missing: {missing.total}.", INDEX_AGAIN, **missing.fields())
+        if doubled:
+            message = (
+                f"Sources with passages of several versions, as an interrupted run leaves them: {len(doubled)}, such "
+                f"as {self._name(doubled[0])}; passages that may not be of the current one: {surplus.total}."
+            )
+            yield Fault("orphan", message, INDEX_AGAIN, **surplus.fields())
+
+    def _name(self, source: str) -> str:
+        """Return the name of a source that passages are stored of."""
+        version, numbers = next(iter(self._sources[source].items()))
+        (id,) = _ids(source, version, [min(numbers)])
+        page = attempt(
+            self._collection, "reading a passage", lambda: self._collection.get(ids=[id], include=["metadatas"])
         )
-        torn = _Sources(
-            "missing",
-            "Sources with several versions, none of them whole: {sources}, such as {example}; passages missing from "
-            "the fullest: {passages}.",
-        )
-        left = _Sources(
-            "orphan",
-            "Sources with part of another version beside a whole one, as an interrupted run leaves it: {sources}, such "
-            "as {example}; passages left over: {passages}.",
-        )
-        doubled = _Sources(
-            "orphan",
-            "Sources with several whole versions, of which one is current: {sources}, such as {example}; passages in "
-            "all of them: {passages}.",
-        )
-        for by_name in self._sources.values():
-            versions = list(by_name.values())
-            whole = [version for version in versions if version.is_whole()]
-            if len(whole) > 1:
-                doubled.add(versions, (id for version in whole for id in version.stored()))
-            elif whole and len(versions) > 1:
-                left.add(versions, (id for version in versions if version not in whole for id in version.stored()))
-            elif not whole:
-                fullest = min(versions, key=lambda version: sum(1 for _ in version.missing()))
-                (lacking if len(versions) == 1 else torn).add(versions, fullest.missing())
-        for group in (lacking, torn, left, doubled):
-            if group.sources:
-                yield group.fault(source_of)
+        return str(((page["metadatas"] or [{}])[0] or {}).get("source", id))
 
 
-class _Sources:
-    """Sources with the same trouble."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        self.message = message
-        self.sources = 0
-        self.examples = Examples()
-        self.witness = ""
-
-    def add(self, versions: list[_Version], ids: Iterable[str]) -> None:
-        """Add a source of these versions, and the ids of the passages that it is about."""
-        self.sources += 1
-        self.witness = self.witness or next(versions[0].stored())
-        for id in ids:
-            self.examples.add(id)
-
-    def fault(self, source_of: Callable[[str], str]) -> Fault:
-        message = self.message.format(
-            sources=self.sources, passages=self.examples.total, example=source_of(self.witness)
-        )
-        return Fault(self.kind, message, INDEX_AGAIN, **self.examples.fields())
+def _ids(source: str, version: tuple[str, int], numbers: Iterable[int]) -> Iterator[str]:
+    return (str(PassageId(source, version[0], number, version[1])) for number in numbers)
 
 
 def _fits(document: str | None, start: Any, end: Any) -> bool:

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.maintenance.faults import OTHER_MODEL, REEMBED, Examples, Fault
-from minilm_retrieval.maintenance.reading import Vectors
+from minilm_retrieval.maintenance.reading import stacked
+from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.similarity import cosine_similarity, is_unit
-from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import StoredFunction, records
+from minilm_retrieval.store.collection import StoredFunction
+from minilm_retrieval.store.compatibility import ANOTHER_MODEL, SAME_VECTOR
 from minilm_retrieval.store.stored_text import embedded_text
-
-if TYPE_CHECKING:
-    from chromadb import Collection
 
 # What rounding leaves of the cosine with float32, with room: the worst measured are 0.99994 and 0.994. Where nobody
 # recorded the precision, or how texts were cut, the vectors of one model are still this near.
-_LEAST_COSINE = {"float32": 0.9999, "bfloat16": 0.999, "int8": 0.98}
-_UNRECORDED = 0.98
-# Unrelated models have cosines around 0.
-_ANOTHER_MODEL = 0.4
+_LEAST_COSINE = {"float32": 0.9999, "bfloat16": 0.999, "int8": SAME_VECTOR}
 _BATCH = 256
 
 
 def least_cosine(function: StoredFunction, embedder: MiniLMEmbedder) -> float:
     """Return the least cosine that the coarser of a collection's precision and an embedder's explains."""
     stored = function.config.get("precision") if function.fingerprint is not None else None
-    return min(_LEAST_COSINE.get(str(stored), _UNRECORDED), _LEAST_COSINE.get(embedder.precision, _UNRECORDED))
+    return min(_LEAST_COSINE.get(str(stored), SAME_VECTOR), _LEAST_COSINE.get(embedder.precision, SAME_VECTOR))
 
 
 def fingerprint_faults(function: StoredFunction, embedder: MiniLMEmbedder) -> Iterator[Fault]:
@@ -58,7 +53,6 @@ class VectorChecks:
     """Takes every vector once; embeds the texts of those chosen again.
 
     Args:
-        collection: Where the texts are.
         embedder: What the vectors should come from.
         least: The least cosine of a stored vector with the embedder's.
 
@@ -66,15 +60,13 @@ class VectorChecks:
         taken: How many vectors were taken.
         compared: How many texts were embedded again.
         lowest: The lowest cosine among them, ``None`` if there was none.
-        dimension: How many numbers a vector has, ``None`` if there was none.
     """
 
-    def __init__(self, collection: Collection, embedder: MiniLMEmbedder, least: float) -> None:
+    def __init__(self, embedder: MiniLMEmbedder, least: float) -> None:
         self.taken = 0
         self.compared = 0
         self.lowest: float | None = None
-        self.dimension: int | None = None
-        self._collection = collection
+        self._dimension = embedder.dimension
         self._embedder = embedder.quietly()
         self._least = least
         self._infinite = Examples()
@@ -83,51 +75,40 @@ class VectorChecks:
         self._range = (np.inf, 0.0)
         self._differing = Examples()
         self._cosines = 0.0
-        self._waiting: dict[str, tuple[str, Vectors]] = {}
+        self._waiting: list[tuple[str, str, FloatArray]] = []
 
     @property
-    def comparable(self) -> bool:
-        """Whether the embedder gives vectors of the collection's dimension."""
-        return self.dimension in (None, self._embedder.dimension)
+    def _comparable(self) -> bool:
+        return self._dimension == self._embedder.dimension
 
-    def add(self, ids: list[str], vectors: Vectors, chosen: list[int]) -> list[int]:
-        """Take a page of vectors, of which some rows are chosen to be compared with their texts.
-
-        Returns:
-            The chosen rows that point somewhere, so that they can be looked for.
-        """
-        self.taken += len(ids)
+    def add(self, page: list[Record]) -> None:
+        """Take the vectors of a page of records, where they could be read."""
+        ids, vectors = [record.id for record in page if record.vector is not None], stacked(page)
         if not ids:
-            return []
-        self.dimension = vectors.shape[1]
+            return
+        self.taken += len(ids)
+        self._dimension = vectors.shape[1]
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        finite, zero, unit = np.isfinite(lengths), lengths == 0, is_unit(vectors)
-        for row in np.flatnonzero(~unit):
+        finite, zero = np.isfinite(lengths), lengths == 0
+        for row in np.flatnonzero(~is_unit(vectors)):
             group = self._zero if zero[row] else self._lengths if finite[row] else self._infinite
             group.add(ids[row])
         if (finite & ~zero).any():
             ordinary = lengths[finite & ~zero]
             self._range = (min(self._range[0], ordinary.min()), max(self._range[1], ordinary.max()))
-        good = [row for row in chosen if finite[row] and not zero[row]]
-        if self.comparable:
-            self._read_texts({ids[row]: vectors[row] for row in good})
-        return good
 
-    def _read_texts(self, chosen: dict[str, Vectors]) -> None:
-        if not chosen:
-            return
-        with store_errors("reading texts"):
-            page = self._collection.get(ids=list(chosen), include=["documents", "metadatas"])
-        for id, document, metadata in records(page["ids"], page["documents"], page["metadatas"]):
-            text = embedded_text(document, metadata)
-            if text:
-                self._waiting[id] = (text, chosen[id])
+    def compare(self, records: list[Record]) -> None:
+        """Compare the vectors of records, which have a direction, with those of their texts."""
+        for record in records:
+            text = embedded_text(record.document, record.metadata or {})
+            if text and record.vector is not None and self._comparable:
+                self._waiting.append((record.id, text, record.vector))
         if len(self._waiting) >= _BATCH:
             self._compare()
 
     def _compare(self) -> None:
-        expected = self._embedder.encode([text for text, _ in self._waiting.values()])
-        for (id, (_, stored)), vector in zip(self._waiting.items(), expected, strict=True):
+        expected = self._embedder.encode([text for _, text, _ in self._waiting])
+        for (id, _, stored), vector in zip(self._waiting, expected, strict=True):
             cosine = float(cosine_similarity(vector, stored[None, :])[0])
             self.compared += 1
             self._cosines += cosine
@@ -139,10 +120,10 @@ class VectorChecks:
     def faults(self) -> Iterator[Fault]:
         """Yield what is wrong, when all vectors have been taken."""
         self._compare()
-        if not self.comparable:
+        if not self._comparable:
             yield Fault(
                 "dimension",
-                f"The vectors have {self.dimension} numbers; this embedder gives {self._embedder.dimension}.",
+                f"The vectors have {self._dimension} numbers; this embedder gives {self._embedder.dimension}.",
                 OTHER_MODEL,
             )
         if self._infinite:
@@ -156,7 +137,7 @@ class VectorChecks:
         """Return the kinds of faults that could not be looked for, with the reason."""
         if not self.taken:
             return dict.fromkeys(("dimension", "not-finite", "not-unit", "vector"), "no vector to look at")
-        if not self.comparable:
+        if not self._comparable:
             return {"vector": "vectors of another dimension cannot be compared"}
         return {} if self.compared else {"vector": "no sampled record has a text"}
 
@@ -183,7 +164,7 @@ class VectorChecks:
         worst = self._differing.worst()
         every = self._differing.total == self.compared
         mean = self._cosines / self.compared
-        if every and mean < _ANOTHER_MODEL:
+        if every and mean < ANOTHER_MODEL:
             said = f"All {self.compared} vectors compared are of another model: their mean cosine with this "
             said += f"embedder's for the same texts is {mean:.2f}"
             remedy = OTHER_MODEL
