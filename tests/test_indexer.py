@@ -19,6 +19,7 @@ from minilm_retrieval.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
     DocumentError,
+    InvalidOptionError,
     SplittingWarning,
     StoreError,
 )

@@ -28,8 +28,6 @@ from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.local import is_database
 
 if TYPE_CHECKING:
-    from chromadb import Collection
-
     from minilm_retrieval.embedder import MiniLMEmbedder
 
 _INTERRUPTED = 130
@@ -109,7 +107,7 @@ def index(
 
 def _opened(
     name: str, place: dict[str, Any], model: str | None, threads: int | None, precision: str | None
-) -> tuple[Collection | None, MiniLMEmbedder]:
+) -> tuple[Any, MiniLMEmbedder]:
     """Return the collection if there is one, and the embedder for it."""
     if "path" not in place or is_database(place["path"]):
         with suppress(CollectionNotFoundError):

@@ -6,16 +6,13 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError, MiniLMError
 from minilm_retrieval.store.recorded import recorded_embedder
-
-if TYPE_CHECKING:
-    from chromadb import Collection
 
 FAILURE = 1
 USAGE = 2
@@ -61,9 +58,7 @@ def make_embedder(model: str | None, threads: int | None, precision: str) -> Min
     return MiniLMEmbedder(model, threads=threads, precision=precision)
 
 
-def embedder_for(
-    collection: Collection, model: str | None, threads: int | None, precision: str | None
-) -> MiniLMEmbedder:
+def embedder_for(collection: Any, model: str | None, threads: int | None, precision: str | None) -> MiniLMEmbedder:
     """Return the embedder that the shared options describe; what they leave open is as the collection has it."""
     if model is not None:
         return make_embedder(model, threads, precision or DEFAULT_PRECISION)

@@ -161,8 +161,8 @@ def _compare_texts(function: StoredFunction, unknown: str, records: Sequence[Rec
         )
     if min(cosines) < SAME_VECTOR:
         return (
-            f"vectors of {unknown} differ from those that the model gives for their texts (cosines from "
-            f"{min(cosines):.2f}); `minilm reembed --force` computes all anew"
+            f"{unknown} holds vectors that differ from those that all-MiniLM-L6-v2 gives for their texts (cosines from "
+            f"{min(cosines):.2f}); `minilm reembed --force` computes those of the collection anew"
         )
     return None
 
