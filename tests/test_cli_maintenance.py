@@ -39,7 +39,7 @@ def test_reembed(store: Path, embedder: Any) -> None:
     forced = minilm("reembed", "--path", store, "--precision", "int8", "--force", "--json")
     report = json.loads(forced.stdout)
     assert (report["collection"], report["embedded"], report["up_to_date"]) == ("docs", 10, False)
-    kept = minilm("reembed", "--path", store, "--keep")
+    kept = minilm("reembed", "--path", store, "--precision", "float32", "--keep")
     assert (kept.exit_code, "docs.before" in kept.stderr) == (2, True)
 
 

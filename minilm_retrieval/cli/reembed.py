@@ -24,7 +24,7 @@ def reembed(
     header: options.Headers = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.Precision = options.DEFAULT_PRECISION,
+    precision: options.RecordedPrecision = None,
     space: Annotated[
         str | None, typer.Option(help="Distance of the new collection: cosine, l2 or ip. Default: as it is.")
     ] = None,
@@ -43,7 +43,9 @@ def reembed(
         report = reembed_collection(
             connect(**options.place(path, host, port, ssl, header)),
             collection,
-            options.make_embedder(model, threads, precision),
+            None if model is None else options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION),
+            precision=precision if model is None else None,
+            threads=threads if model is None else None,
             space=space,
             keep=keep,
             force=force,

@@ -86,13 +86,15 @@ def unstorable(key: Any, value: Any) -> str:
     if isinstance(value, list):
         if not value or len({type(item) for item in value}) > 1 or not isinstance(value[0], _SCALARS):
             return f"{key!r} is a list of other things than texts, or numbers, or truth values of one type"
-        return next((wrong for item in value if (wrong := _wrong_number(key, item))), "")
+        return next((wrong for item in value if (wrong := _wrong_scalar(key, item))), "")
     if not isinstance(value, _SCALARS):
         return f"{key!r} is a {type(value).__name__}"
-    return _wrong_number(key, value)
+    return _wrong_scalar(key, value)
 
 
-def _wrong_number(key: str, value: Any) -> str:
+def _wrong_scalar(key: str, value: Any) -> str:
+    if isinstance(value, str) and value != well_formed(value):
+        return f"{key!r} is not valid Unicode"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{key!r} is {value}"
     if isinstance(value, int) and not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError, StoreError, TextTooLongError
+from minilm_retrieval.errors import DocumentError, InvalidOptionError, StoreError, TextTooLongError
 from minilm_retrieval.maintenance.directory import index_folder
 from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings, checked_space
-from minilm_retrieval.maintenance.switch import recover
+from minilm_retrieval.maintenance.switch import Mark, recover
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import StoredFunction, open_collection
 from minilm_retrieval.store.local import local_directory
+from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.stored_text import embedded_text
 from minilm_retrieval.store.writer_lock import writer_lock
 
@@ -56,6 +57,8 @@ def reembed_collection(
     name: str,
     embedder: MiniLMEmbedder | None = None,
     *,
+    precision: str | None = None,
+    threads: int | None = None,
     space: str | None = None,
     keep: bool = False,
     force: bool = False,
@@ -72,8 +75,10 @@ def reembed_collection(
     Args:
         client: A Chroma client, see :func:`minilm_retrieval.store.connect`.
         name: The collection's name.
-        embedder: What to embed with; ``None`` for all-MiniLM-L6-v2 with its defaults. It is recorded with the
-            collection.
+        embedder: What to embed with, and to record with the collection; ``None`` for all-MiniLM-L6-v2, as it is
+            recorded with the collection except for the two following.
+        precision: In place of an embedder: its precision.
+        threads: Likewise: how many it uses.
         space: Distance of the new collection: ``"cosine"``, ``"l2"`` or ``"ip"``; ``None`` for that of the old one.
         keep: Keep the old collection as ``<name>.before``.
         force: Embed even if the collection says that its vectors are this embedder's.
@@ -83,7 +88,7 @@ def reembed_collection(
         CollectionNotFoundError: There is no such collection.
         DocumentError: Records have no text to embed; nothing was written.
         TextTooLongError: Texts are too long and the embedder has ``on_truncate="error"``; nothing was written.
-        InvalidOptionError: A wrong space, or there is a kept collection already.
+        InvalidOptionError: A wrong space or precision, one beside an embedder, or there is a kept collection already.
         StoreError, StoreLockedError: The store failed, or another process is writing to it.
 
     Warns:
@@ -92,28 +97,32 @@ def reembed_collection(
     """
     started = time.perf_counter()
     checked_space(space)
+    if embedder is not None and (precision is not None or threads is not None):
+        raise InvalidOptionError("Give either an embedder, or precision and threads for one of all-MiniLM-L6-v2.")
     with writer_lock(client, f"re-embedding the collection {name!r}"):
-        report = _reembed(client, name, embedder or MiniLMEmbedder(), space, keep, force, show_progress)
+        finished = recover(client, name)
+        source = open_collection(name, client=client)
+        embedder = embedder or recorded_embedder(source, precision=precision, threads=threads)
+        report = _reembed(client, source, finished, embedder, space, keep, force, show_progress)
     return replace(report, seconds=time.perf_counter() - started)
 
 
 def _reembed(
     client: ClientAPI,
-    name: str,
+    source: Collection,
+    finished: Mark | None,
     embedder: MiniLMEmbedder,
     space: str | None,
     keep: bool,
     force: bool,
     show_progress: bool,
 ) -> ReembedReport:
-    finished = recover(client, name)
-    source = open_collection(name, client=client)
     target = _target(source, embedder, space)
     if finished is not None and finished.target == target.description:
         texts = _survey(source, embedder)
         return ReembedReport(texts.records, resumed=texts.records, truncated=texts.truncated)
     if not force and _same(CollectionSettings.of(source), target.settings):
-        with store_errors(f"counting the records of {name!r}"):
+        with store_errors(f"counting the records of {source.name!r}"):
             return ReembedReport(source.count(), up_to_date=True)
     try:
         texts = _survey(source, embedder)
