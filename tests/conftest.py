@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,13 @@ from small_models import SmallModel
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.model_files import installed_package_directory
 
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# A landing must not fail by the luck of the draw; a run by hand looks at new examples each time.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("tests")
 
 ENGINES = [

@@ -142,7 +142,12 @@ values = st.recursive(
 @given(metadata=st.dictionaries(st.text(max_size=5), values, max_size=4))
 def test_chroma_stores_whatever_the_policy_lets_through(metadata: dict[str, Any], chroma_notes: Any) -> None:
     for policy in ("convert", "drop"):
-        stored, _ = MetadataPolicy(policy).apply(metadata)
+        try:
+            stored, _ = MetadataPolicy(policy).apply(metadata)
+        except DocumentError as error:
+            # Two keys that would be stored under one name.
+            assert policy == "convert" and "there already" in str(error)
+            continue
         id = uuid4().hex
         chroma_notes.upsert(ids=[id], embeddings=[[1.0]], metadatas=[{"source": "s", **stored}])
         (found,) = chroma_notes.get(ids=[id])["metadatas"]
