@@ -16,7 +16,7 @@ import numpy as np
 from minilm_retrieval.tokenizer import IntArray
 
 # Fewer tokens than this are computed less efficiently, more than the whole budget never is.
-_MIN_BUDGET = 128
+MIN_BUDGET = 128
 _BATCH_SIZES = sorted({1} | {base << shift for base in (2, 3) for shift in range(14)})
 # Eight to a doubling: finer ones make no batch of sorted texts measurably faster, and each costs memory.
 _LENGTHS = list(chain(range(2, 16), *(range(8 * step, 16 * step, step) for step in (2, 4, 8, 16, 32)), (512,)))
@@ -56,18 +56,25 @@ def make_batches(
     start = 0
     while start < len(order):
         length = bucket_length(len(sequences[order[start]]), max_length)
-        budget = min(token_budget, max(_MIN_BUDGET, remaining // (2 * workers))) if workers > 1 else token_budget
-        fitting = max(1, budget // length)
-        size = _BATCH_SIZES[bisect_right(_BATCH_SIZES, fitting) - 1]
-        positions = order[start : start + size]
-        start += size
+        budget = min(token_budget, max(MIN_BUDGET, remaining // (2 * workers))) if workers > 1 else token_budget
+        positions = order[start : start + fitting_rows(length, budget)]
+        start += len(positions)
         remaining -= sum(len(sequences[position]) for position in positions)
-        yield _padded(sequences, positions, length)
+        yield padded_batch(sequences, positions, length)
 
 
 def single_batch(sequence: IntArray, max_length: int = 512) -> Batch:
     """Return the batch of one token sequence."""
-    return _padded([sequence], [0], bucket_length(len(sequence), max_length))
+    return padded_batch([sequence], [0], bucket_length(len(sequence), max_length))
+
+
+def fitting_rows(length: int, token_budget: int) -> int:
+    """Return how many rows of a length a batch has at most: a usual number, and one even of a row over the budget.
+
+    >>> [fitting_rows(length, 384) for length in (12, 100, 500)]
+    [32, 3, 1]
+    """
+    return _BATCH_SIZES[bisect_right(_BATCH_SIZES, max(1, token_budget // length)) - 1]
 
 
 def bucket_length(length: int, max_length: int = 512) -> int:
@@ -81,7 +88,8 @@ def bucket_length(length: int, max_length: int = 512) -> int:
     return max(length, min(_LENGTHS[bisect_left(_LENGTHS, length)], max_length))
 
 
-def _padded(sequences: Sequence[IntArray], positions: Sequence[int], length: int) -> Batch:
+def padded_batch(sequences: Sequence[IntArray], positions: Sequence[int], length: int) -> Batch:
+    """Return the batch of the sequences at these positions, padded to a length and to a usual number of rows."""
     rows = _BATCH_SIZES[bisect_left(_BATCH_SIZES, len(positions))]
     input_ids = np.zeros((rows, length), dtype=np.int32)
     attention_mask = np.zeros((rows, length), dtype=np.int32)

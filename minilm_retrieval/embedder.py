@@ -129,7 +129,7 @@ class MiniLMEmbedder:
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise InvalidTextError(f"Expected an iterable of texts, got {type(texts).__name__}. For one: encode(text).")
         log = self._truncation.new()
-        for chunk in self._pipeline().run(chunked(texts), log):
+        for chunk in self.pipeline().run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
         log.report(self.max_seq_length)
 
@@ -192,6 +192,28 @@ class MiniLMEmbedder:
         count = -(-_WARMUP_TOKENS // self.max_seq_length)
         quiet.encode([f"{number} {long}" for number in range(count)])
 
+    def pipeline(self) -> Pipeline:
+        """Return what this embedder is made of, loaded, for those who put batches together themselves.
+
+        Raises:
+            As :meth:`encode`.
+        """
+        if self._closed:
+            raise EngineError("This embedder was closed. Make a new one.")
+        engine = get_engine(self._engine_key, self)
+        pipeline = self._prepared
+        if pipeline is None or pipeline.engine is not engine:
+            on_cpu = self.backend == "openvino" or self.device == "cpu"
+            self._prepared = pipeline = Pipeline(
+                tokenizer=self.tokenizer,
+                engine=engine,
+                dimension=self.dimension,
+                max_length=self.max_seq_length,
+                token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
+                workers=stream_plan(self.threads).streams if self.backend == "openvino" else 1,
+            )
+        return pipeline
+
     def quietly(self) -> MiniLMEmbedder:
         """Return an embedder of the same options and engine that says nothing about truncation."""
         twin = copy.copy(self)
@@ -237,7 +259,7 @@ class MiniLMEmbedder:
         """Embed without warning, so that the warning can be given where the caller stands."""
         log = self._truncation.new()
         if isinstance(texts, str):
-            return self._pipeline().embed_one(texts, log), log
+            return self.pipeline().embed_one(texts, log), log
         return self._rows(check_texts(texts), show_progress, log), log
 
     def _rows(self, texts: list[str], show_progress: bool, log: TruncationLog) -> FloatArray:
@@ -249,28 +271,11 @@ class MiniLMEmbedder:
         where = list(positions.values())
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         with progress_bar("Embedding", len(texts), show_progress) as advance:
-            for chunk in self._pipeline().run(chunked(positions), log, where.__getitem__):
+            for chunk in self.pipeline().run(chunked(positions), log, where.__getitem__):
                 for row, vector in enumerate(chunk.vectors(), chunk.position):
                     vectors[where[row]] = vector
                 advance(sum(len(where[chunk.position + row]) for row in range(len(chunk.texts))))
         return vectors
-
-    def _pipeline(self) -> Pipeline:
-        if self._closed:
-            raise EngineError("This embedder was closed. Make a new one.")
-        engine = get_engine(self._engine_key, self)
-        pipeline = self._prepared
-        if pipeline is None or pipeline.engine is not engine:
-            on_cpu = self.backend == "openvino" or self.device == "cpu"
-            self._prepared = pipeline = Pipeline(
-                tokenizer=self.tokenizer,
-                engine=engine,
-                dimension=self.dimension,
-                max_length=self.max_seq_length,
-                token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
-                workers=stream_plan(self.threads).streams if self.backend == "openvino" else 1,
-            )
-        return pipeline
 
 
 DEFAULTS: Mapping[str, Any] = {

@@ -30,7 +30,7 @@ class FakeEngine:
         """How many texts were computed."""
         return sum(len(batch.positions) for batch in self.batches)
 
-    def embed(self, batches: Iterable[Batch]) -> Iterator[npt.NDArray[np.float32]]:
+    def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[npt.NDArray[np.float32]]:
         for batch in batches:
             self.batches.append(batch)
             vectors = np.stack(

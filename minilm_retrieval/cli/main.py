@@ -16,6 +16,7 @@ from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
 from minilm_retrieval.cli.search import search
+from minilm_retrieval.cli.serve import serve
 from minilm_retrieval.cli.transfer import export, import_
 from minilm_retrieval.cli.verify import verify
 
@@ -26,7 +27,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_COMMANDS = (index, search, remove, collections, verify, reembed, compact, export, import_, embed, bench, doctor)
+_COMMANDS = (
+    *(index, search, serve, remove, collections, verify, reembed, compact, export, import_),
+    *(embed, bench, doctor),
+)
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)
 

@@ -16,11 +16,12 @@ FloatArray = npt.NDArray[np.float32]
 class Engine(Protocol):
     """Runs the encoder, pooling and normalisation. Safe to call from many threads at once."""
 
-    def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+    def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """Yield the vectors of each batch, in the batches' order.
 
         Args:
             batches: Taken one by one as there is room, so that memory stays bounded however many there are.
+            beside_others: Other threads embed at the same time, so even a single batch should not take all threads.
 
         Yields:
             Shape ``(rows, dimension)``, float32, one array a batch.

@@ -67,11 +67,12 @@ class OpenVINOEngine:
         self._normalize = normalize
         self._requests: dict[int, _Requests] = {}
 
-    def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+    def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         remaining = iter(batches)
         first = list(_take(remaining, 2))
-        requests = self._compiled(streams=1 if len(first) < 2 else self._plan.streams)
+        alone = len(first) < 2 and not beside_others
+        requests = self._compiled(streams=1 if alone else self._plan.streams)
         yield from requests.run(chain(first, remaining))
 
     def _compiled(self, streams: int) -> _Requests:

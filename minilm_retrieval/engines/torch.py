@@ -50,7 +50,7 @@ class TorchEngine:
                 raise
             raise EngineError(f"torch cannot use the device {device!r}: {error}") from error
 
-    def embed(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
+    def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         # One batch runs ahead, so that a GPU computes it while the caller prepares the next.
         running: Any = None

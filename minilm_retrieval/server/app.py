@@ -1,0 +1,101 @@
+"""The application: routes, and what stands around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from minilm_retrieval import __version__
+from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.server import health, openai_embeddings, openai_vector_stores
+from minilm_retrieval.server.envelope import Envelope
+from minilm_retrieval.server.failures import RequestError, error_response
+from minilm_retrieval.server.metrics import Metrics
+from minilm_retrieval.server.options import ServerOptions
+from minilm_retrieval.server.service import EmbeddingService
+from minilm_retrieval.server.state import State
+from minilm_retrieval.server.stores import VectorStores
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
+logger = logging.getLogger("minilm_retrieval.server")
+
+_DESCRIPTION = (
+    "Embeddings of all-MiniLM-L6-v2 in the form of OpenAI's API and of text-embeddings-inference, and search in stored "
+    "Chroma collections in the form of OpenAI's vector stores."
+)
+
+
+def create_app(
+    embedder: MiniLMEmbedder | None = None,
+    options: ServerOptions | None = None,
+    connect: Callable[[], ClientAPI] | None = None,
+) -> FastAPI:
+    """Make the ASGI application.
+
+    Args:
+        embedder: Which model, and how it is computed; ``None`` for all-MiniLM-L6-v2.
+        options: Limits and security. The address is checked, but listening is up to who runs the application.
+        connect: Opens the Chroma client whose collections are searched; ``None`` for none.
+
+    Returns:
+        An application that loads the model when it starts, and takes requests meanwhile.
+    """
+    options = options or ServerOptions()
+    metrics = Metrics()
+    service = EmbeddingService((embedder or MiniLMEmbedder()).quietly(), options, metrics)
+    app = FastAPI(
+        title="minilm-retrieval",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+    )
+    app.state.minilm = State(options, metrics, service, VectorStores(connect, service.embedder) if connect else None)
+    for module in (openai_embeddings, openai_vector_stores, health):
+        app.include_router(module.router)
+    app.add_exception_handler(HTTPException, _not_found)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
+    app.add_middleware(Envelope, api_keys=options.api_keys, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service = app.state.minilm.service
+    loading = asyncio.ensure_future(service.start())
+    loading.add_done_callback(_loaded)
+    try:
+        yield
+    finally:
+        loading.cancel()
+        await service.stop()
+
+
+def _loaded(loading: asyncio.Future[None]) -> None:
+    if loading.cancelled():
+        return
+    if (error := loading.exception()) is not None:
+        logger.error("the model could not be loaded: %s", error)
+    else:
+        logger.info("ready")
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    """Answer for what the framework itself refuses: an unknown path, or another method."""
+    assert isinstance(error, HTTPException)
+    told = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not what this path takes."}
+    message = told.get(error.status_code, str(error.detail))
+    return error_response(request.url.path, RequestError(error.status_code, message, headers=error.headers))

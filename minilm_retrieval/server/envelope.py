@@ -1,0 +1,107 @@
+"""Around every request: an id, the keys, the log, the metrics, and an answer whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from minilm_retrieval.server.failures import RequestError, as_request_error, error_response
+from minilm_retrieval.server.metrics import Metrics
+
+logger = logging.getLogger("minilm_retrieval.server")
+
+_OPEN_PATHS = frozenset({"/health", "/ready", "/live", "/v1", "/v1/", "/docs", "/redoc", "/openapi.json"})
+_LONGEST_ID = 128
+
+
+class Envelope:
+    """ASGI middleware.
+
+    Args:
+        app: What is inside.
+        api_keys: Any of these opens the server; none: everybody may.
+        metrics: Takes counts and times.
+    """
+
+    def __init__(self, app: ASGIApp, api_keys: tuple[str, ...], metrics: Metrics) -> None:
+        self._app = app
+        self._digests = [_digest(key) for key in api_keys]
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            if scope["path"] not in _OPEN_PATHS:
+                self._check_key(headers)
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            failure = as_request_error(error)
+            if failure.status >= 500 and not isinstance(error, RequestError):
+                logger.error("request failed", extra={"request_id": request_id}, exc_info=error)
+            if status:
+                raise
+            await error_response(scope["path"], failure)(scope, receive, noting)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.answered(route, status, seconds)
+            facts: dict[str, Any] = {
+                "request_id": request_id,
+                "client": (scope.get("client") or ("-",))[0],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "seconds": round(seconds, 4),
+                **scope.get("minilm_facts", {}),
+            }
+            logger.info("request", extra=facts)
+
+    def _check_key(self, headers: Headers) -> None:
+        if not self._digests:
+            return
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        sent = _digest(key.strip() if scheme.lower() == "bearer" else "")
+        # Each is compared, in constant time, so that the time taken tells nothing about them.
+        matches = [hmac.compare_digest(sent, digest) for digest in self._digests]
+        if any(matches):
+            return
+        asked = "No API key was sent" if not key else "The API key is not one of this server's"
+        raise RequestError(
+            401,
+            f"{asked}; expected the header 'Authorization: Bearer KEY'.",
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _request_id(given: str | None) -> str:
+    """Return the client's own id where it is a plain word, so that logs of both can be compared."""
+    if given and len(given) <= _LONGEST_ID and given.isascii() and given.isprintable() and " " not in given:
+        return given
+    return f"req_{uuid.uuid4().hex}"

@@ -1,0 +1,114 @@
+"""What every route does: read a bounded body, parse it, and stop working for a client that has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from minilm_retrieval.server.failures import RequestError
+from minilm_retrieval.server.options import ServerOptions
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+_GONE = 499
+
+
+async def read_body(request: Request, options: ServerOptions) -> bytes:
+    """Read a request's body.
+
+    Raises:
+        RequestError: It is longer than allowed, takes longer than allowed, or the client has gone.
+    """
+    too_long = RequestError(
+        413,
+        f"The body is longer than the {options.max_body_bytes} bytes that this server takes (max_body_bytes). "
+        "Send its texts in several requests.",
+        # What the client goes on sending is not read.
+        headers={"Connection": "close"},
+    )
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > options.max_body_bytes:
+        raise too_long
+    try:
+        return await asyncio.wait_for(_received(request, options.max_body_bytes, too_long), options.body_timeout)
+    except asyncio.TimeoutError as error:
+        raise RequestError(
+            408,
+            f"The body did not arrive within {options.body_timeout:g} s (body_timeout).",
+            headers={"Connection": "close"},
+        ) from error
+    except ClientDisconnect as error:
+        raise RequestError(_GONE, "The client has gone.") from error
+
+
+async def _received(request: Request, limit: int, too_long: RequestError) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_long
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def parsed(request: Request, options: ServerOptions, model: type[M]) -> M:
+    """Read and parse a request's body.
+
+    Raises:
+        RequestError: As :func:`read_body`; or the body is not JSON, or not of the form that was expected.
+    """
+    body = await read_body(request, options)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _malformed(error) from error
+
+
+def _malformed(error: ValidationError) -> RequestError:
+    """Name the first thing that is wrong; never what was sent, which may be private and long."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return RequestError(400, f"The body is not JSON: {first['msg']}.", code="invalid_json")
+    place = [str(part) for part in first["loc"]]
+    field = place[0] if place else None
+    return RequestError(400, f"{'.'.join(place) or 'The body'}: {first['msg']}.", param=field, code="invalid_type")
+
+
+async def while_connected(request: Request, options: ServerOptions, work: Coroutine[Any, Any, T]) -> T:
+    """Return what the work gives; give it up when the client goes, or time is up.
+
+    Raises:
+        RequestError: It took longer than allowed, or the client has gone.
+    """
+    task = asyncio.ensure_future(work)
+    # With the body read, nothing more can come than word of the client's going.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, gone}, timeout=options.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
+            raise RequestError(_GONE, "The client has gone.")
+        raise RequestError(
+            503,
+            f"The request could not be answered within {options.timeout:g} s (timeout). Try again, with fewer texts.",
+            code="timeout",
+            headers={"Retry-After": "1"},
+        )
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+
+
+def json_response(content: Any, headers: dict[str, str] | None = None) -> Response:
+    """Return an answer in JSON; arrays of float32 are written with as many digits as tell them apart."""
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), 200, headers, "application/json")

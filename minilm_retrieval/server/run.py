@@ -1,0 +1,79 @@
+"""Listening: uvicorn around the application."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.server.app import create_app
+from minilm_retrieval.server.options import ServerOptions
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
+_KEEP_ALIVE = 75
+_BACKLOG = 2048
+
+
+def serve(
+    embedder: MiniLMEmbedder | None = None,
+    options: ServerOptions | None = None,
+    connect: Callable[[], ClientAPI] | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; then finish what was accepted and return.
+
+    Args:
+        embedder: Which model, and how it is computed; ``None`` for all-MiniLM-L6-v2.
+        options: Address, limits, security.
+        connect: Opens the Chroma client whose collections are searched; ``None`` for none.
+        on_listening: Called with the server's address once connections are taken.
+
+    Raises:
+        InvalidOptionError: The address cannot be listened on.
+    """
+    options = options or ServerOptions()
+    config = uvicorn.Config(
+        create_app(embedder, options, connect),
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(options.shutdown_timeout) or 1,
+        backlog=_BACKLOG,
+    )
+    listening = _listen(options)
+    if on_listening is not None:
+        host, port = listening.getsockname()[:2]
+        on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    with listening:
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+            listening.set_inheritable(True)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise InvalidOptionError(
+            f"Cannot listen on {options.host} port {options.port}: {error.strerror or error}. Choose another with "
+            "--host and --port."
+        ) from error
+    return listening
