@@ -144,10 +144,11 @@ def test_chroma_stores_whatever_the_policy_lets_through(metadata: dict[str, Any]
     for policy in ("convert", "drop"):
         try:
             stored, _ = MetadataPolicy(policy).apply(metadata)
-        except DocumentError as error:
-            # Two keys that would be stored under one name.
-            assert policy == "convert" and "there already" in str(error)
-            continue
+        except DocumentError as refused:
+            if policy == "convert" and "there already" in str(refused):
+                # Two keys that would be stored under one name.
+                continue
+            raise
         id = uuid4().hex
         chroma_notes.upsert(ids=[id], embeddings=[[1.0]], metadatas=[{"source": "s", **stored}])
         (found,) = chroma_notes.get(ids=[id])["metadatas"]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from sample_texts import HOSTILE_TEXTS, topic_texts
 from small_models import SmallModel
+from soak import needs_soak
 from stores import TOPICS, local_client
 from test_quality import cranfield, sts_spearman
 
@@ -82,6 +83,7 @@ def test_sts_benchmark(reduced: MiniLMEmbedder) -> None:
     assert sts_spearman(reduced) == pytest.approx(82.03, abs=PROMISES[reduced.precision].sts)
 
 
+@needs_soak
 def test_cranfield(reduced: MiniLMEmbedder) -> None:
     if reduced.backend != "openvino":
         pytest.skip("once is enough: torch in bfloat16 is slow on a processor")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from soak import needs_soak
 
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.similarity import cosine_similarity
@@ -40,6 +41,7 @@ def sts_spearman(embedder: MiniLMEmbedder) -> float:
     return float(100 * stats.spearmanr(cosines, human).statistic)
 
 
+@needs_soak
 def test_cranfield(embedder: MiniLMEmbedder) -> None:
     gain, recall = cranfield(embedder)
     assert gain == pytest.approx(0.353, abs=0.002)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -27,6 +27,7 @@ from minilm_retrieval.server.stores import VectorStores
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
+    from starlette.types import ExceptionHandler
 
 logger = logging.getLogger("minilm_retrieval.server")
 
@@ -63,7 +64,7 @@ def create_app(
     app.state.minilm = State(options, metrics, service, VectorStores(connect, service.embedder) if connect else None)
     for module in (openai_embeddings, openai_vector_stores, health):
         app.include_router(module.router)
-    app.add_exception_handler(HTTPException, _not_found)
+    app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
@@ -93,9 +94,8 @@ def _loaded(loading: asyncio.Future[None]) -> None:
         logger.info("ready")
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: HTTPException) -> Response:
     """Answer for what the framework itself refuses: an unknown path, or another method."""
-    assert isinstance(error, HTTPException)
     told = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not what this path takes."}
     message = told.get(error.status_code, str(error.detail))
     return error_response(request.url.path, RequestError(error.status_code, message, headers=error.headers))

@@ -43,7 +43,7 @@ class QueueFullError(Exception):
 class Batcher:
     """Computes the vectors of many requests at once.
 
-    Belongs to the event loop that :meth:`start` was called in; a context manager would hide that stopping waits.
+    Belongs to the event loop that it is made in, and computes until it is stopped.
 
     Args:
         pipeline: Gives the engine and its measures.
@@ -63,12 +63,14 @@ class Batcher:
         self._stopping = False
         self._jobs: dict[Job, tuple[asyncio.Future[None], float]] = {}
         self._rate = 1000.0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
         # One more than can run, so that none waits for its next batch.
         self._threads = [
             threading.Thread(target=self._work, name=f"minilm-batch-{number}", daemon=True)
             for number in range(pipeline.workers + 1)
         ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting_requests(self) -> int:
@@ -79,12 +81,6 @@ class Batcher:
     def waiting_texts(self) -> int:
         """How many texts wait."""
         return self._schedule.texts
-
-    def start(self) -> None:
-        """Start computing; in the event loop that requests will come from."""
-        self._loop = asyncio.get_running_loop()
-        for thread in self._threads:
-            thread.start()
 
     def stop(self) -> None:
         """Finish what waits, take nothing more, and return when all is done."""
@@ -176,7 +172,6 @@ class Batcher:
                 share.job.put(share.row, vector)
                 if share.job.missing == 0 or share.job in failures:
                     finished[share.job] = None
-        assert self._loop is not None
         self._loop.call_soon_threadsafe(self._finish, list(finished), failures)
 
     def _vectors(self, shares: list[Share], length: int, alone: bool) -> FloatArray:

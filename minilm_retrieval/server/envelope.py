@@ -18,6 +18,7 @@ from minilm_retrieval.server.metrics import Metrics
 logger = logging.getLogger("minilm_retrieval.server")
 
 _OPEN_PATHS = frozenset({"/health", "/ready", "/live", "/v1", "/v1/", "/docs", "/redoc", "/openapi.json"})
+_PROBES = frozenset({"/health", "/ready", "/live", "/metrics"})
 _LONGEST_ID = 128
 
 
@@ -76,7 +77,9 @@ class Envelope:
                 "seconds": round(seconds, 4),
                 **scope.get("minilm_facts", {}),
             }
-            logger.info("request", extra=facts)
+            # Health is asked for every few seconds.
+            level = logging.DEBUG if scope["path"] in _PROBES and status < 400 else logging.INFO
+            logger.log(level, "request", extra=facts)
 
     def _check_key(self, headers: Headers) -> None:
         if not self._digests:

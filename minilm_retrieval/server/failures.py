@@ -25,15 +25,15 @@ from minilm_retrieval.server.batcher import QueueFullError
 TEI_PATHS = frozenset({"/", "/embed", "/similarity", "/tokenize", "/decode", "/info", "/health", "/metrics"})
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _TEI_TYPES = {400: "Empty", 413: "Validation", 422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
-_STATUS: tuple[tuple[type[MiniLMError], int], ...] = (
-    (InvalidTextError, 400),
-    (TextTooLongError, 400),
-    (InvalidOptionError, 400),
-    (InvalidFilterError, 400),
-    (CollectionNotFoundError, 404),
-    (CollectionMismatchError, 409),
-    (StoreError, 503),
-    (EngineError, 500),
+_STATUS: tuple[tuple[type[MiniLMError], int, str | None], ...] = (
+    (InvalidTextError, 400, None),
+    (TextTooLongError, 400, "context_length_exceeded"),
+    (InvalidOptionError, 400, None),
+    (InvalidFilterError, 400, "invalid_filter"),
+    (CollectionNotFoundError, 404, "vector_store_not_found"),
+    (CollectionMismatchError, 409, "other_model"),
+    (StoreError, 503, "store_failed"),
+    (EngineError, 500, None),
 )
 
 
@@ -77,13 +77,9 @@ def as_request_error(error: Exception) -> RequestError:
             code="rate_limit_exceeded",
             headers={"Retry-After": str(math.ceil(wait)), "Retry-After-Ms": str(math.ceil(wait * 1000))},
         )
-    for kind, status in _STATUS:
+    for kind, status, code in _STATUS:
         if isinstance(error, kind):
-            return RequestError(
-                status,
-                str(error),
-                code="context_length_exceeded" if status == 400 and kind is TextTooLongError else None,
-            )
+            return RequestError(status, str(error), code=code)
     return RequestError(500, "The server failed on this request; its log says why.")
 
 
@@ -92,7 +88,7 @@ def error_response(path: str, error: RequestError) -> Response:
     content: dict[str, Any]
     status = error.status
     if path in TEI_PATHS:
-        # That protocol knows a failing engine by a status of its own, and refuses what it can read but not accept by 422.
+        # That protocol has a status of its own for a failing engine, and 422 for what it can read but not accept.
         status = {500: 424, 400: 422}.get(status, status)
         content = {"error": error.message, "error_type": _TEI_TYPES.get(status, "Validation")}
     else:

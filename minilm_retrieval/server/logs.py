@@ -1,4 +1,4 @@
-"""The server's log on standard error: one line an event, as text or as JSON; never a text that was sent, never a key."""
+"""The server's log on standard error: a line an event, as text or as JSON; never a text that was sent, never a key."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def set_up_logging(form: str, level: str) -> None:
 
 
 class _TextFormatter(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         facts = " ".join(f"{name}={getattr(record, name)}" for name in _FIELDS if hasattr(record, name))
         return f"{super().formatMessage(record)} {facts}".rstrip()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import EngineError
 from minilm_retrieval.pipeline import Pipeline
 from minilm_retrieval.server.batcher import Batcher
 from minilm_retrieval.server.failures import RequestError
@@ -61,24 +62,23 @@ class EmbeddingService:
         self.ready = asyncio.Event()
         self._options = options
         self._metrics = metrics
-        self._batcher: Batcher | None = None
-        self._pipeline: Pipeline | None = None
+        self._loaded: tuple[Pipeline, Batcher] | None = None
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-tokenize")
 
     async def start(self) -> None:
         """Load and warm up the model."""
         await asyncio.to_thread(self.embedder.warmup)
-        self._pipeline = self.embedder.pipeline()
-        self._batcher = Batcher(self._pipeline, self._metrics, self._options.max_queue, self._options.max_queue_texts)
-        self._batcher.start()
-        self._metrics.watch(self._batcher)
+        pipeline = self.embedder.pipeline()
+        batcher = Batcher(pipeline, self._metrics, self._options.max_queue, self._options.max_queue_texts)
+        self._metrics.watch(batcher)
+        self._loaded = (pipeline, batcher)
         self.ready.set()
 
     async def stop(self) -> None:
         """Finish what was accepted."""
         self.ready.clear()
-        if self._batcher is not None:
-            await asyncio.to_thread(self._batcher.stop)
+        if self._loaded is not None:
+            await asyncio.to_thread(self._loaded[1].stop)
         self._tokenizing.shutdown()
 
     async def embed(self, texts: Sequence[str], on_truncate: str | None = None) -> Embedded:
@@ -101,16 +101,15 @@ class EmbeddingService:
                 "Send them in several requests.",
                 param="input",
             )
-        await self.ready.wait()
-        assert self._batcher is not None
+        pipeline, batcher = await self._parts()
         # Before any work is done for a request that will be refused.
-        self._batcher.check_room()
+        batcher.check_room()
         log = TruncationLog(on_truncate or self._options.on_truncate)
         distinct = list(dict.fromkeys(texts))
         if sum(map(len, distinct)) <= _INLINE_CHARACTERS:
-            tokens = self._tokenize(distinct)
+            tokens = _tokenize(pipeline, distinct)
         else:
-            tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._tokenize, distinct)
+            tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizing, _tokenize, pipeline, distinct)
         of_text = dict(zip(distinct, tokens, strict=True)) if len(distinct) < len(texts) else {}
         all_tokens = [of_text[text] for text in texts] if of_text else tokens
         total = sum(len(token.ids) for token in all_tokens)
@@ -125,13 +124,20 @@ class EmbeddingService:
         for position in truncated:
             log.add([position], all_tokens[position].untruncated_length)
         log.check(self.embedder.max_seq_length)
-        vectors = await self._batcher.embed([token.ids for token in tokens])
+        vectors = await batcher.embed([token.ids for token in tokens])
         if of_text:
             row = {text: number for number, text in enumerate(distinct)}
             vectors = vectors[[row[text] for text in texts]]
         self._metrics.embedded(len(texts), total, len(truncated))
         return Embedded(vectors, total, truncated, log.policy)
 
-    def _tokenize(self, texts: list[str]) -> list[Tokens]:
-        assert self._pipeline is not None
-        return [self._pipeline.tokenizer.tokenize(text, self._pipeline.max_length) for text in texts]
+    async def _parts(self) -> tuple[Pipeline, Batcher]:
+        """Return what computes, once the model is loaded."""
+        await self.ready.wait()
+        if self._loaded is None:
+            raise EngineError("The server is being stopped.")
+        return self._loaded
+
+
+def _tokenize(pipeline: Pipeline, texts: list[str]) -> list[Tokens]:
+    return [pipeline.tokenizer.tokenize(text, pipeline.max_length) for text in texts]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.hits import Hit
 from minilm_retrieval.store.local import forget_stale_indexes, note_own_changes
 from minilm_retrieval.store.retriever import Retriever
