@@ -16,7 +16,9 @@ import itertools
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -67,10 +69,18 @@ def throughput(folder: Path, precision: str, count: int, rounds: int) -> None:
     alone, whole, store, shares, bounds = [], [], [], [], []
     for number in range(rounds):
         place = folder / f"{precision}-{number}"
-        embedding, embedding_cpu = _timed(lambda: sum(len(rows) for _, rows in embedder.encode_stream(texts)))
-        documents = (Document(f"text {row}", text) for row, text in enumerate(texts))
-        indexing, _ = _timed(lambda: index_documents(_new(place / "whole", embedder), documents, embedder))  # noqa: B023
-        writing, writing_cpu = _timed(lambda: _write(_new(place / "store", embedder), texts, vectors))  # noqa: B023
+        documents = [Document(f"text {row}", text) for row, text in enumerate(texts)]
+        collections = _new(place / "whole", embedder), _new(place / "store", embedder)
+        actions = {
+            "embedding": lambda: sum(len(rows) for _, rows in embedder.encode_stream(texts)),
+            "indexing": partial(index_documents, collections[0], documents, embedder),
+            "writing": partial(_write, collections[1], texts, vectors),
+        }
+        # Each is first in turn, in case a machine slows down as it gets warm.
+        names = deque(actions)
+        names.rotate(number)
+        timed = {name: _timed(actions[name]) for name in names}
+        (embedding, embedding_cpu), (indexing, _), (writing, writing_cpu) = (timed[name] for name in actions)
         alone.append(count / embedding)
         whole.append(count / indexing)
         store.append(count / writing)

@@ -117,7 +117,7 @@ class MiniLMEmbedder:
         """Embed any number of texts in bounded memory.
 
         Args:
-            texts: Any iterable; it is read one chunk ahead of what is yielded.
+            texts: Any iterable; it is read a few chunks ahead of what is yielded at most.
 
         Yields:
             ``(texts, vectors)`` chunks in order: n texts and an array of shape ``(n, 384)``. Over-long texts are

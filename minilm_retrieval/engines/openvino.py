@@ -29,6 +29,10 @@ from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
 
+# Batches given to each stream ahead of time. Chroma keeps the interpreter locked while it writes, for almost half a
+# second at a time, and no stream should wait for its next batch until that is over.
+_AHEAD = 16
+
 
 def has_bfloat16(core: ov.Core | None = None) -> bool:
     """Tell whether the processor computes with bfloat16 itself."""
@@ -134,8 +138,7 @@ class _Requests:
 
     def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
         self._compiled = compiled
-        # One more than can run, so that no stream waits for its next batch.
-        self._in_flight = streams + 1
+        self._in_flight = streams * _AHEAD
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
@@ -144,7 +147,8 @@ class _Requests:
         process = os.getpid()
         try:
             for batch in batches:
-                if len(running) == self._in_flight:
+                # What is finished is handed on at once: the next batch may be long in coming.
+                while len(running) == self._in_flight or (running and running[0][0].wait_for(0)):
                     yield self._finish(running)
                     _refuse_after_fork(process)
                 running.append((self._start(batch), batch))
@@ -154,6 +158,8 @@ class _Requests:
         finally:
             if os.getpid() == process:
                 # Their results are not wanted any more, nor is a failure of theirs.
+                for request, _ in running:
+                    request.cancel()
                 for request, _ in running:
                     with suppress(RuntimeError):
                         request.wait()
