@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -65,6 +66,7 @@ def create_app(
     for module in (openai_embeddings, openai_vector_stores, health):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
+    app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _malformed))
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
@@ -99,3 +101,10 @@ async def _refused(request: Request, error: HTTPException) -> Response:
     told = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not what this path takes."}
     message = told.get(error.status_code, str(error.detail))
     return error_response(request.url.path, RequestError(error.status_code, message, headers=error.headers))
+
+
+async def _malformed(request: Request, error: RequestValidationError) -> Response:
+    """Answer for a parameter of a path or a query that is not of the form expected; without what was sent."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return error_response(request.url.path, RequestError(400, f"{name}: {first['msg']}.", param=name))

@@ -69,17 +69,22 @@ async def parsed(request: Request, options: ServerOptions, model: type[M]) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _malformed(error) from error
+        raise _malformed(error, model) from error
 
 
-def _malformed(error: ValidationError) -> RequestError:
+def _malformed(error: ValidationError, model: type[BaseModel]) -> RequestError:
     """Name the first thing that is wrong; never what was sent, which may be private and long."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    first = errors[0]
     if first["type"] == "json_invalid":
         return RequestError(400, f"The body is not JSON: {first['msg']}.", code="invalid_json")
     place = [str(part) for part in first["loc"]]
     field = place[0] if place else None
-    return RequestError(400, f"{'.'.join(place) or 'The body'}: {first['msg']}.", param=field, code="invalid_type")
+    message = f"{'.'.join(place) or 'The body'}: {first['msg']}."
+    if field and sum(each["loc"][0] == field for each in errors) > 1 and model.model_fields[field].description:
+        # A field of several forms is none of them; which one was meant nobody knows.
+        message = f"{field} is of none of the forms that are taken: {model.model_fields[field].description}"
+    return RequestError(400, message, param=field, code="invalid_type")
 
 
 async def while_connected(request: Request, options: ServerOptions, work: Coroutine[Any, Any, T]) -> T:
@@ -107,6 +112,11 @@ async def while_connected(request: Request, options: ServerOptions, work: Corout
         gone.cancel()
         if not task.done():
             task.cancel()
+
+
+def note(request: Request, **facts: int) -> None:
+    """Have the request's line in the log say more."""
+    request.scope.setdefault("minilm_facts", {}).update(facts)
 
 
 def json_response(content: Any, headers: dict[str, str] | None = None) -> Response:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from starlette.responses import Response
 
 from minilm_retrieval.server.failures import RequestError
-from minilm_retrieval.server.http import json_response, parsed, while_connected
+from minilm_retrieval.server.http import json_response, note, parsed, while_connected
 from minilm_retrieval.server.responses import openai_errors, request_body, state
 from minilm_retrieval.server.token_input import decoded
 
@@ -78,6 +78,7 @@ async def create_embeddings(request: Request) -> Response:
         )
     texts = _texts(wanted.input)
     embedded = await while_connected(request, state(request).options, service.embed(texts))
+    note(request, texts=len(texts), tokens=embedded.tokens, truncated=len(embedded.truncated))
     rows = (
         embedded.vectors
         if wanted.encoding_format != "base64"

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.filters import AttributeFilter
-from minilm_retrieval.server.http import json_response, parsed, while_connected
+from minilm_retrieval.server.http import json_response, note, parsed, while_connected
 from minilm_retrieval.server.responses import openai_errors, request_body, state
 from minilm_retrieval.server.stores import VectorStores
 from minilm_retrieval.store.hits import Hit
@@ -158,6 +158,7 @@ async def search_vector_store(request: Request, vector_store_id: str) -> Respons
         return hits, embedded.headers()
 
     hits, headers = await while_connected(request, shared.options, found())
+    note(request, texts=len(queries))
     data = [_result(hit) for hit in _merged(hits)[: wanted.max_num_results]]
     page = {"object": "vector_store.search_results.page", "search_query": queries, "data": data}
     return json_response({**page, "has_more": False, "next_page": None}, headers)
