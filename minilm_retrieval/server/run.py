@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -53,8 +57,31 @@ def serve(
     if on_listening is not None:
         host, port = listening.getsockname()[:2]
         on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    with listening:
+    with listening, _until_sigterm():
         uvicorn.Server(config).run(sockets=[listening])
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _until_sigterm() -> Iterator[None]:
+    """End the block at SIGTERM; uvicorn, which catches it to finish its work, raises it again when that is done."""
+    # Signals can be handled in the main thread only.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with suppress(_Terminated):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listen(options: ServerOptions) -> socket.socket:
