@@ -132,33 +132,38 @@ def growth(folder: Path, precision: str, count: int) -> None:
     embedder = MiniLMEmbedder(precision=precision)
     embedder.warmup()
     print(f"{count} passages, {precision}:", flush=True)
-    collection, marks = _new(folder / "whole", embedder), _Marks()
-    collection.upsert = marks.noting(collection.upsert)
+    collection, indexing = _new(folder / "whole", embedder), _Marks()
+    collection.upsert = indexing.noting(collection.upsert)
     documents = (Document(f"text {row}", text) for row, text in enumerate(itertools.islice(short_texts(0), count)))
     report = index_documents(collection, documents, embedder)
     assert (report.added, report.passages_written) == (count, count)
-    whole = marks.steps()
+    whole = indexing.steps()
 
     texts = list(itertools.islice(short_texts(0), count))
     vectors = embedder.encode(texts)
-    alone, marks = _new(folder / "alone", embedder), _Marks(quiet=True)
-    alone.upsert = marks.noting(alone.upsert)
+    alone, writing = _new(folder / "alone", embedder), _Marks(quiet=True)
+    alone.upsert = writing.noting(alone.upsert)
     _write(alone, texts, vectors)
-    store = marks.steps()
+    store = writing.steps()
     print(
         f"  the last {_STEP} take {whole[1] / whole[0]:.2f} times as long as the first; the store alone, writing the "
         f"same, {store[1] / store[0]:.2f} times ({_STEP / store[0]:.0f} and {_STEP / store[1]:.0f}/s); without the "
         f"store's seconds {(whole[1] - store[1]) / (whole[0] - store[0]):.2f} times"
     )
+    print(
+        f"  from the first to the last write, memory grows by {indexing.grown():.0f} MB; by {writing.grown():.0f} MB "
+        "while the store alone writes the same, since it holds the index of what was written"
+    )
 
 
 class _Marks:
-    """Notes when how many passages were written."""
+    """Notes when how many passages were written, and the memory then."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.times: list[float] = []
         self.counts: list[int] = []
+        self.memory: list[float] = []
 
     def noting(self, write: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that writes and notes it."""
@@ -168,11 +173,16 @@ class _Marks:
             before = self.counts[-1] if self.counts else 0
             self.counts.append(before + len(records["ids"]))
             self.times.append(time.perf_counter())
+            self.memory.append(resident("VmRSS"))
             if not self.quiet and self.counts[-1] // _STEP > before // _STEP:
                 passed = self.times[-1] - self.times[0]
-                print(f"  {self.counts[-1]} after {passed:.0f} s, {resident('VmRSS'):.0f} MB resident", flush=True)
+                print(f"  {self.counts[-1]} after {passed:.0f} s, {self.memory[-1]:.0f} MB resident", flush=True)
 
         return noted
+
+    def grown(self) -> float:
+        """Return by how many MB memory has grown since the first write."""
+        return self.memory[-1] - self.memory[0]
 
     def steps(self) -> list[float]:
         """Return the seconds of the first and of the last so many passages, from the first write on."""

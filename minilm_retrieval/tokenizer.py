@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from minilm_retrieval.errors import InvalidTextError, ModelIntegrityError, UnsupportedModelError
 
 IntArray = npt.NDArray[np.int32]
+
+# The library keeps the interpreter locked for as long as a call takes. Between pieces of a long text, which take some
+# ten milliseconds each, other threads have their turn.
+_PIECE = 16_384
 
 
 @dataclass(frozen=True)
@@ -77,17 +82,26 @@ class Tokenizer:
         self._first, self._last = specials
         self._tokenizer = tokenizer
         self._content = content
+        self._splits_at_spaces = _splits_at_spaces(content)
         self.special_tokens = 2
 
     def tokenize(self, text: str, max_length: int) -> Tokens:
         """Tokenise one text and cut it to ``max_length`` tokens, special tokens included."""
-        ids = self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids
+        ids = self._ids(text)
         kept = ids[: max_length - self.special_tokens]
         return Tokens(np.array([self._first, *kept, self._last], dtype=np.int32), len(ids) + self.special_tokens)
 
     def count(self, text: str) -> int:
         """Count a text's tokens before truncation, special tokens included."""
-        return len(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids) + self.special_tokens
+        return len(self._ids(text)) + self.special_tokens
+
+    def _ids(self, text: str) -> list[int]:
+        """Tokenise a whole text, without special tokens."""
+        text = well_formed(text)
+        if len(text) <= _PIECE or not self._splits_at_spaces:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        pieces = (self._tokenizer.encode(piece, add_special_tokens=False).ids for piece in _pieces(text))
+        return list(chain.from_iterable(pieces))
 
     def plain_settings(self) -> str:
         """Return the tokenizer as JSON, without truncation and padding, for libraries that load it themselves."""
@@ -96,6 +110,27 @@ class Tokenizer:
     def digest(self) -> str:
         """Return the SHA-256 of what decides the ids: the file without its truncation and padding settings."""
         return content_digest(self._content)
+
+
+def _splits_at_spaces(content: str) -> bool:
+    """Tell whether no token can reach across a space, so that a text may be tokenised in pieces that end at one."""
+    settings = json.loads(content)
+    added = [token.get("content", "") for token in settings.get("added_tokens") or []]
+    return (settings.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer" and not any(" " in t for t in added)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text before spaces, into pieces of about the same length as far as there are any."""
+    start = 0
+    while len(text) - start > _PIECE:
+        end = text.rfind(" ", start + 1, start + _PIECE)
+        if end < 0:
+            end = text.find(" ", start + _PIECE)
+        if end < 0:
+            break
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def content_digest(content: str) -> str:

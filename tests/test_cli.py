@@ -124,7 +124,7 @@ def test_doctor(folder: Path) -> None:
         "streams": "one batch at a time",
     }
     assert facts["model"]["fingerprint"] == MiniLMEmbedder().fingerprint
-    assert set(facts["extras"]) == {"chroma", "langchain", "llama-index", "torch"}
+    assert set(facts["extras"]) == {"chroma", "langchain", "llama-index", "files", "parquet", "server", "torch"}
     shown = minilm("doctor", folder=folder)
     assert shown.returncode == 0
     for word in ("OpenVINO", "threads", "installed package", "chroma: ", "sqlite"):

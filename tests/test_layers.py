@@ -30,6 +30,7 @@ FLOORS = {
     "ingest": 6,
     "maintenance": 6,
     "bench": 6,
+    "server": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -40,10 +41,13 @@ FENCED = {
     "torch": {"engines", "bench"},
     "sentence_transformers": {"engines", "bench"},
     "tokenizers": {"tokenizer"},
-    "chromadb": {"store", "ingest", "maintenance", "bench"},
+    "chromadb": {"store", "ingest", "maintenance", "bench", "server"},
     "markitdown": {"ingest"},
     "pyarrow": {"maintenance"},
     "typer": {"cli"},
+    "fastapi": {"server"},
+    "uvicorn": {"server"},
+    "prometheus_client": {"server"},
 }
 
 

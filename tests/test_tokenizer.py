@@ -102,6 +102,19 @@ def test_well_formed_keeps_the_length_and_what_can_be_encoded(text: str) -> None
         assert after == ("\ufffd" if "\ud800" <= before <= "\udfff" else before)
 
 
+@given(
+    text=st.text(st.sampled_from("ab, \n\t\u0301é日🙂\u00a0\u2003 ") | st.characters(), max_size=200),
+    piece=st.integers(1, 30),
+)
+def test_pieces_of_a_long_text_have_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str, piece: int) -> None:
+    whole = tokenizer.tokenize(text, 512)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minilm_retrieval.tokenizer._PIECE", piece)
+        in_pieces = tokenizer.tokenize(text, 512)
+        assert tokenizer.count(text) == whole.untruncated_length
+    assert in_pieces.ids.tolist() == whole.ids.tolist()
+
+
 @given(texts=st.lists(st.text(st.characters(), max_size=40), max_size=5))
 def test_any_text_has_ids(tokenizer: Tokenizer, texts: list[str]) -> None:
     for text in texts:

@@ -21,7 +21,15 @@ from minilm_retrieval.processor import processor_instructions, processor_name
 
 _RUNTIME = ("openvino", "tokenizers", "safetensors", "numpy", "huggingface-hub", "semantic-text-splitter")
 _INT8 = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
-_EXTRAS = {"chroma": "chromadb", "langchain": "langchain-core", "llama-index": "llama-index-core", "torch": "torch"}
+_EXTRAS = {
+    "chroma": "chromadb",
+    "langchain": "langchain-core",
+    "llama-index": "llama-index-core",
+    "files": "markitdown",
+    "parquet": "pyarrow",
+    "server": "fastapi",
+    "torch": "torch",
+}
 
 
 def doctor(model: options.Model = None, threads: options.Threads = None, json: options.JsonOutput = False) -> None:

@@ -67,11 +67,12 @@ def create_app(
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
     app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _malformed))
+    app.add_middleware(Envelope, api_keys=options.api_keys, metrics=metrics)
+    # Around the keys: a browser asks whether it may ask without one.
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
-    app.add_middleware(Envelope, api_keys=options.api_keys, metrics=metrics)
     return app
 
 

@@ -17,6 +17,9 @@ from minilm_retrieval.batching import MIN_BUDGET, bucket_length, fitting_rows
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.tokenizer import IntArray
 
+# Among so many times the texts of a batch, those are chosen that are about as long as the one whose turn it is.
+_CHOICE = 4
+
 
 class Job:
     """The texts of one request on their way to vectors.
@@ -114,7 +117,7 @@ class Schedule:
             The texts, and the length to pad them to.
         """
         budget = min(self._token_budget, max(MIN_BUDGET, self._tokens // self._workers))
-        taken, length = self._best_batch(self._candidates(2 * budget), budget)
+        taken, length = self._best_batch(self._candidates(_CHOICE * budget), budget)
         for share in taken:
             share.job.take(share.row)
         self.texts -= len(taken)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 DEFAULT_PORT = 8000
-_ABOUT_A_FILTER = re.compile(r"\bwhere\b|where_document", re.IGNORECASE)
+_ABOUT_A_FILTER = re.compile(r"\bwhere\b|where_document|\boperand value\b|\boperator \$", re.IGNORECASE)
 
 
 def chroma() -> Any:

@@ -72,7 +72,7 @@ def test_jobs_have_equal_shares_while_they_last() -> None:
 
 def test_what_is_computed_is_mostly_text() -> None:
     chance = np.random.default_rng(0)
-    waiting = schedule(*(job(int(length)) for length in chance.integers(5, 40, 64)))
+    waiting = schedule(*(job(int(length)) for length in chance.integers(5, 40, 512)))
     batches = emptied(waiting)
     useful = sum(sum(map(len, shares)) for shares, _ in batches)
     computed = sum(len(shares) * length for shares, length in batches)
