@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -65,6 +66,7 @@ def create_app(
     app.state.minilm = State(options, metrics, service, VectorStores(connect, service.embedder) if connect else None)
     for module in (openai_embeddings, openai_vector_stores, health):
         app.include_router(module.router)
+    app.openapi = partial(_documented, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
     app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _malformed))
     app.add_middleware(Envelope, api_keys=options.api_keys, metrics=metrics)
@@ -74,6 +76,19 @@ def create_app(
             CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
     return app
+
+
+def _documented(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, without the framework's own form of a refusal, which is never given here."""
+    if app.openapi_schema is None:
+        app.openapi_schema = FastAPI.openapi(app)
+        for path in app.openapi_schema["paths"].values():
+            for operation in path.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            app.openapi_schema["components"]["schemas"].pop(name, None)
+    return app.openapi_schema
 
 
 @asynccontextmanager

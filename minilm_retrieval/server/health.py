@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.responses import state, tei_errors
@@ -11,7 +11,7 @@ from minilm_retrieval.server.responses import state, tei_errors
 router = APIRouter(tags=["Operation"])
 
 
-@router.get("/health", responses=tei_errors())
+@router.get("/health", response_class=Response, responses=tei_errors())
 @router.get("/ready", include_in_schema=False)
 async def health(request: Request) -> Response:
     """Say whether requests are answered at once: 200, and 503 while the model is loaded or the server stops."""
@@ -26,7 +26,7 @@ async def live() -> Response:
     return Response()
 
 
-@router.get("/metrics", responses=tei_errors())
+@router.get("/metrics", response_class=PlainTextResponse, responses=tei_errors())
 async def metrics(request: Request) -> Response:
     """Give the server's numbers in Prometheus' text format."""
     return Response(state(request).metrics.text(), media_type="text/plain; version=0.0.4")

@@ -132,7 +132,7 @@ async def list_models(request: Request) -> Response:
     return json_response({"object": "list", "data": [_model(request)]})
 
 
-@router.get("/v1/models/{id:path}", response_model=Model, responses=openai_errors())
+@router.get("/v1/models/{id:path}", response_model=Model, responses=openai_errors(404))
 async def retrieve_model(request: Request, id: str) -> Response:
     """Describe the server's model; only its own name is known here, whatever names embeddings may be asked for by."""
     model = _model(request)
