@@ -18,7 +18,7 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.tokenizer import IntArray
 
 # Among so many times the texts of a batch, those are chosen that are about as long as the one whose turn it is.
-_CHOICE = 4
+_CHOICE = 8
 
 
 class Job:
@@ -81,13 +81,14 @@ class Schedule:
     """The jobs whose texts wait; not safe for threads by itself.
 
     Args:
-        token_budget: Most tokens of a batch, padding included.
+        token_budget: Most tokens of a batch of texts that were sorted by length. Where they come as they come, batches
+            are smaller by a third: fewer texts are more alike, which gains more than the smaller batches lose.
         workers: How many batches are computed side by side; a few texts are divided among them.
         max_length: Most tokens of a text.
     """
 
     def __init__(self, token_budget: int, workers: int, max_length: int) -> None:
-        self._token_budget = token_budget
+        self._token_budget = token_budget * 2 // 3
         self._workers = workers
         self._max_length = max_length
         self._ring: deque[Job] = deque()
