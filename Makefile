@@ -22,7 +22,8 @@ soak: .venv/ready
 	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 MINILM_SOAK_KILLS=100 MINILM_SOAK_FILES=2000 \
 	MINILM_SOAK_OVERLOAD=600 MINILM_SOAK_EXAMPLES=500 \
 		.venv/bin/pytest tests/test_threads.py tests/test_processes.py tests/test_memory.py tests/test_precision.py \
-		tests/test_parity.py tests/test_quality.py tests/test_crash.py tests/test_tree.py tests/server/test_process.py tests/server/test_openapi.py
+		tests/test_parity.py tests/test_quality.py tests/test_crash.py tests/test_tree.py \
+		tests/server/test_process.py tests/server/test_openapi.py
 
 demo: .venv-demo/ready
 	.venv-demo/bin/python examples/python_reference.py
@@ -38,7 +39,7 @@ wheel:
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) --upgrade pip build
 	.venv-wheel/bin/python -m build --wheel --outdir dist .
-	set -e; for extra in chroma langchain llama-index; do \
+	set -e; for extra in chroma langchain llama-index server; do \
 		$(PYTHON) -m venv .venv-wheel-$$extra; \
 		.venv-wheel-$$extra/bin/python $(PIP) "$$(ls dist/*.whl)[$$extra]"; \
 		.venv-wheel-$$extra/bin/python $(PIP) $(MODEL); \

@@ -7,13 +7,30 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import subprocess
 import sys
+import urllib.request
 
 PACKAGES = {
     "chroma": ("chroma_minilm", lambda module: module.MiniLMEmbeddingFunction()(["a text"])[0].tolist()),
     "langchain": ("langchain_minilm", lambda module: module.MiniLMEmbeddings().embed_query("a text")),
     "llama-index": ("llama_index_minilm", lambda module: module.MiniLMEmbedding().get_query_embedding("a text")),
 }
+
+
+def served(text: str) -> list[float]:
+    """Return the vector that a server of this environment gives for a text."""
+    command = [sys.executable, "-m", "minilm_retrieval", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[1]
+        body = json.dumps({"input": text, "model": "any"}).encode()
+        with urllib.request.urlopen(f"{address}/embeddings", body, timeout=60) as answer:
+            vector: list[float] = json.load(answer)["data"][0]["embedding"]
+        process.terminate()
+    assert process.returncode == 0
+    return vector
 
 
 def main(extra: str) -> None:
@@ -32,6 +49,8 @@ def main(extra: str) -> None:
             importlib.import_module(package)
         except MissingExtraError as error:
             assert f"[{name}]" in str(error)
+    if extra == "server":
+        assert abs(expected - served("a text")).max() <= 1e-6
     print(f"The wheel works with [{extra}].")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.errors import InvalidOptionError, MissingExtraError
+from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import connect
 
 
@@ -52,7 +52,8 @@ def serve(
 ) -> None:
     """Serve embeddings, and search in stored collections, over HTTP: OpenAI's API and text-embeddings-inference's."""
     with options.user_errors():
-        server = _server()
+        import minilm_retrieval.server as server
+
         given: dict[str, Any] = {
             "max_body_bytes": max_body_bytes,
             "max_texts": max_texts,
@@ -79,14 +80,6 @@ def serve(
             _stores(path, chroma_host, chroma_port, chroma_ssl, chroma_header),
             lambda address: typer.echo(f"Serving {address}/v1", err=True),
         )
-
-
-def _server() -> Any:
-    try:
-        import minilm_retrieval.server as server
-    except ImportError as error:
-        raise MissingExtraError(error.name or "fastapi", "server") from error
-    return server
 
 
 def _stores(path: str | None, host: str | None, port: int | None, ssl: bool, header: list[str] | None) -> Any:
