@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -23,7 +24,7 @@ def set_up_logging(form: str, level: str) -> None:
     for name, value, offered in (("log format", form, FORMATS), ("log level", level, LEVELS)):
         if value not in offered:
             raise InvalidOptionError(f"{name} {value!r} is not offered; expected one of {', '.join(offered)}.")
-    logging.captureWarnings(True)
+    warnings.showwarning = lambda message, *place: _log_warning(message)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
@@ -33,13 +34,18 @@ def set_up_logging(form: str, level: str) -> None:
         if form == "json"
         else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
     )
-    for name in ("minilm_retrieval", "uvicorn", "py.warnings"):
+    for name in ("minilm_retrieval", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level.upper())
         logger.propagate = False
     # What it says about each connection, the request's own line says better.
     logging.getLogger("uvicorn.error").setLevel(max(logging.getLevelName(level.upper()), logging.WARNING))
+
+
+def _log_warning(message: Warning | str) -> None:
+    """Log a warning without the place in the code that it points at, which is never the user's."""
+    logging.getLogger("minilm_retrieval.server").warning("%s", message)
 
 
 class _TextFormatter(logging.Formatter):

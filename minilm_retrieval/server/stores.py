@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import CollectionNotFoundError
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.hits import Hit
@@ -16,6 +17,7 @@ from minilm_retrieval.store.local import forget_stale_indexes, note_own_changes
 from minilm_retrieval.store.retriever import Retriever
 
 if TYPE_CHECKING:
+    from chromadb import Collection
     from chromadb.api import ClientAPI
 
 # What another process has written is seen after so many seconds; looking costs reading the indexes anew.
@@ -48,7 +50,7 @@ class VectorStores:
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        collection = open_collection(name, client=self._opened())
+        collection = self._collection(name)
         with store_errors(f"counting the records of {name!r}"):
             count = collection.count()
         return {"count": count, "space": space_of(collection), "function": stored_function(collection).name}
@@ -67,12 +69,19 @@ class VectorStores:
         return self._retriever(name).search_vectors(vectors, k=k, where=where, min_score=min_score)
 
     def _retriever(self, name: str) -> Retriever:
-        collection = open_collection(name, client=self._opened())
+        collection = self._collection(name)
         with self._lock:
             known = self._retrievers.get(name)
             if known is None or known[0] != collection.id:
                 self._retrievers[name] = known = (collection.id, Retriever(collection, self._embedder))
             return known[1]
+
+    def _collection(self, name: str) -> Collection:
+        try:
+            return open_collection(name, client=self._opened())
+        except CollectionNotFoundError as error:
+            listed = ", ".join(self.names()) or "none"
+            raise CollectionNotFoundError(f"There is no vector store {name!r} here. There are: {listed}.") from error
 
     def _opened(self) -> ClientAPI:
         with self._lock:
