@@ -68,6 +68,7 @@ class EmbeddingList(BaseModel):
 async def create_embeddings(request: Request) -> Response:
     """Embed texts; those over the model's length are cut, which the headers ``x-truncated-*`` say."""
     service = state(request).service
+    service.check_room()
     wanted = await parsed(request, state(request).options, EmbeddingRequest)
     if wanted.dimensions not in (None, service.embedder.dimension):
         raise RequestError(

@@ -145,6 +145,7 @@ async def search_vector_store(request: Request, vector_store_id: str) -> Respons
     """Find the records nearest to one query or several, each once and with its best score."""
     shared = state(request)
     stores = _stores(request)
+    shared.service.check_room()
     wanted = await parsed(request, shared.options, SearchRequest)
     queries = [wanted.query] if isinstance(wanted.query, str) else wanted.query
     where = wanted.filters.where() if wanted.filters else None

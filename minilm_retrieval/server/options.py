@@ -48,7 +48,7 @@ class ServerOptions:
     api_keys: tuple[str, ...] = ()
     open_to_all: bool = False
     cors_origins: tuple[str, ...] = ()
-    max_body_bytes: int = 64 * _MEBIBYTE
+    max_body_bytes: int = 32 * _MEBIBYTE
     max_texts: int = 8192
     max_tokens: int = 2_097_152
     max_queue: int = 1024

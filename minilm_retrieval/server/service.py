@@ -81,6 +81,15 @@ class EmbeddingService:
             await asyncio.to_thread(self._loaded[1].stop)
         self._tokenizing.shutdown()
 
+    def check_room(self) -> None:
+        """Refuse a request before its body is even read, while the queue is full.
+
+        Raises:
+            QueueFullError: Too much waits already.
+        """
+        if self._loaded is not None:
+            self._loaded[1].check_room()
+
     async def embed(self, texts: Sequence[str], on_truncate: str | None = None) -> Embedded:
         """Embed the texts of a request, in batches shared with others.
 
