@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import anyio
 import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -37,8 +38,9 @@ async def read_body(request: Request, options: ServerOptions) -> bytes:
     if length.isdecimal() and int(length) > options.max_body_bytes:
         raise too_long
     try:
-        return await asyncio.wait_for(_received(request, options.max_body_bytes, too_long), options.body_timeout)
-    except asyncio.TimeoutError as error:
+        with anyio.fail_after(options.body_timeout):
+            return await _received(request, options.max_body_bytes, too_long)
+    except TimeoutError as error:
         raise RequestError(
             408,
             f"The body did not arrive within {options.body_timeout:g} s (body_timeout).",
