@@ -24,7 +24,7 @@ def served(text: str) -> list[float]:
     command = [sys.executable, "-m", "minilm_retrieval", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        address = process.stderr.readline().split()[1]
+        address = next(line.split()[1] for line in process.stderr if line.startswith("Serving "))
         body = json.dumps({"input": text, "model": "any"}).encode()
         with urllib.request.urlopen(f"{address}/embeddings", body, timeout=60) as answer:
             vector: list[float] = json.load(answer)["data"][0]["embedding"]

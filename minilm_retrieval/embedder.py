@@ -222,6 +222,13 @@ class MiniLMEmbedder:
         twin._prepared = None
         return twin
 
+    def unnormalized(self) -> MiniLMEmbedder:
+        """Return an embedder of the same options that gives vectors as they are pooled, not of unit length."""
+        twin = self.quietly()
+        twin.normalize = False
+        twin._key = None
+        return twin
+
     def close(self) -> None:
         """Let go of the engine; its memory is freed if no other embedder uses it. Further calls are an error."""
         self._closed = True

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,40 @@ class Tokens:
     ids: IntArray
     untruncated_length: int
 
+    @classmethod
+    def cut(cls, ids: Sequence[int], max_length: int, keep_end: bool = False) -> Tokens:
+        """Cut token ids between the first and the last, which are special tokens: behind, or in front.
+
+        Args:
+            ids: Special tokens included.
+            max_length: Most tokens that are kept.
+            keep_end: Cut in front.
+        """
+        kept: Sequence[int] = ids
+        if len(ids) > max_length:
+            inner = max_length - 2
+            kept = [ids[0], *(ids[len(ids) - 1 - inner : -1] if keep_end else ids[1 : 1 + inner]), ids[-1]]
+        return cls(np.array(kept, dtype=np.int32), len(ids))
+
     @property
     def truncated(self) -> bool:
         """Whether the text's end was cut off."""
         return self.untruncated_length > len(self.ids)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A token of a text.
+
+    Attributes:
+        id: Its number in the vocabulary.
+        text: What it stands for in the text, or its name if it is a special token.
+        place: Start and end in the text's UTF-8 bytes, ``None`` for a special token.
+    """
+
+    id: int
+    text: str
+    place: tuple[int, int] | None
 
 
 class Tokenizer:
@@ -85,11 +115,30 @@ class Tokenizer:
         self._splits_at_spaces = _splits_at_spaces(content)
         self.special_tokens = 2
 
-    def tokenize(self, text: str, max_length: int) -> Tokens:
-        """Tokenise one text and cut it to ``max_length`` tokens, special tokens included."""
-        ids = self._ids(text)
-        kept = ids[: max_length - self.special_tokens]
-        return Tokens(np.array([self._first, *kept, self._last], dtype=np.int32), len(ids) + self.special_tokens)
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different token ids there are."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def tokenize(self, text: str, max_length: int, keep_end: bool = False) -> Tokens:
+        """Tokenise one text and cut it to ``max_length`` tokens, special tokens included: its end, or its beginning."""
+        return Tokens.cut([self._first, *self._ids(text), self._last], max_length, keep_end)
+
+    def pieces(self, text: str, special_tokens: bool = True) -> list[Piece]:
+        """Return the tokens of a whole text, each with its place in it."""
+        text = well_formed(text)
+        found = self._tokenizer.encode(text, add_special_tokens=special_tokens)
+        bytes_before = list(accumulate((len(character.encode()) for character in text), initial=0))
+        return [
+            Piece(id, token, None) if special else Piece(id, text[start:end], (bytes_before[start], bytes_before[end]))
+            for id, token, (start, end), special in zip(
+                found.ids, found.tokens, found.offsets, found.special_tokens_mask, strict=True
+            )
+        ]
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Return the text of token ids, as far as the tokens keep it."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def count(self, text: str) -> int:
         """Count a text's tokens before truncation, special tokens included."""

@@ -74,8 +74,11 @@ def serve(
             **{name: value for name, value in given.items() if value is not None},
         )
         server.set_up_logging(log_format, log_level)
+        embedder = options.make_embedder(model, threads, precision)
+        # A model that is absent or damaged is said now, not with every request.
+        typer.echo(f"{embedder!r} from {embedder.model_origin()}", err=True)
         server.serve(
-            options.make_embedder(model, threads, precision),
+            embedder,
             chosen,
             _stores(path, chroma_host, chroma_port, chroma_ssl, chroma_header),
             lambda address: typer.echo(f"Serving {address}/v1", err=True),

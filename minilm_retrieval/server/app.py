@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from minilm_retrieval import __version__
 from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.server import health, openai_embeddings, openai_vector_stores
+from minilm_retrieval.server import health, openai_embeddings, openai_vector_stores, tei
 from minilm_retrieval.server.envelope import Envelope
 from minilm_retrieval.server.failures import RequestError, error_response
 from minilm_retrieval.server.metrics import Metrics
@@ -56,15 +56,19 @@ def create_app(
     """
     options = options or ServerOptions()
     metrics = Metrics()
-    service = EmbeddingService((embedder or MiniLMEmbedder()).quietly(), options, metrics)
+    embedder = (embedder or MiniLMEmbedder()).quietly()
+    service = EmbeddingService(embedder, options, metrics)
+    unnormalized = EmbeddingService(embedder.unnormalized(), options, metrics)
     app = FastAPI(
         title="minilm-retrieval",
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
     )
-    app.state.minilm = State(options, metrics, service, VectorStores(connect, service.embedder) if connect else None)
-    for module in (openai_embeddings, openai_vector_stores, health):
+    app.state.minilm = State(
+        options, metrics, service, unnormalized, VectorStores(connect, embedder) if connect else None
+    )
+    for module in (openai_embeddings, openai_vector_stores, tei, health):
         app.include_router(module.router)
     app.openapi = partial(_documented, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
@@ -93,14 +97,14 @@ def _documented(app: FastAPI) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    service = app.state.minilm.service
-    loading = asyncio.ensure_future(service.start())
+    shared = app.state.minilm
+    loading = asyncio.ensure_future(shared.service.start())
     loading.add_done_callback(_loaded)
     try:
         yield
     finally:
         loading.cancel()
-        await service.stop()
+        await asyncio.gather(shared.service.stop(), shared.unnormalized.stop())
 
 
 def _loaded(loading: asyncio.Future[None]) -> None:

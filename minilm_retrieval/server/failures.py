@@ -23,6 +23,8 @@ from minilm_retrieval.errors import (
 from minilm_retrieval.server.batcher import QueueFullError
 
 TEI_PATHS = frozenset({"/", "/embed", "/similarity", "/tokenize", "/decode", "/info", "/health", "/metrics"})
+EMPTY = "empty"
+"""The code of a request that has nothing in it, for which TEI has a status of its own."""
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _TEI_TYPES = {400: "Empty", 413: "Validation", 422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 _STATUS: tuple[tuple[type[MiniLMError], int, str | None], ...] = (
@@ -89,7 +91,8 @@ def error_response(path: str, error: RequestError) -> Response:
     status = error.status
     if path in TEI_PATHS:
         # That protocol has a status of its own for a failing engine, and 422 for what it can read but not accept.
-        status = {500: 424, 400: 422}.get(status, status)
+        if error.code != EMPTY:
+            status = {500: 424, 400: 422}.get(status, status)
         content = {"error": error.message, "error_type": _TEI_TYPES.get(status, "Validation")}
     else:
         kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")

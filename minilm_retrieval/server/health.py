@@ -16,7 +16,7 @@ router = APIRouter(tags=["Operation"])
 async def health(request: Request) -> Response:
     """Say whether requests are answered at once: 200, and 503 while the model is loaded or the server stops."""
     if not state(request).service.ready.is_set():
-        raise RequestError(503, "The model is not loaded yet.")
+        raise RequestError(503, "The model is not loaded yet, or could not be; the log says why.")
     return Response()
 
 

@@ -41,11 +41,13 @@ class Metrics:
         )
         self._waiting_requests = Gauge("minilm_queue_requests", "Requests that wait.", registry=self._registry)
         self._waiting_texts = Gauge("minilm_queue_texts", "Texts that wait.", registry=self._registry)
+        self._batchers: list[Batcher] = []
+        self._waiting_requests.set_function(lambda: sum(each.waiting_requests for each in self._batchers))
+        self._waiting_texts.set_function(lambda: sum(each.waiting_texts for each in self._batchers))
 
     def watch(self, batcher: Batcher) -> None:
-        """Read the length of the queue from a batcher whenever it is asked for."""
-        self._waiting_requests.set_function(lambda: batcher.waiting_requests)
-        self._waiting_texts.set_function(lambda: batcher.waiting_texts)
+        """Read the length of the queue from this batcher too, whenever it is asked for."""
+        self._batchers.append(batcher)
 
     def waited(self, seconds: float) -> None:
         """Take note of how long a text waited before it was computed."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
@@ -17,6 +19,8 @@ from minilm_retrieval.server.metrics import Metrics
 from minilm_retrieval.server.options import ServerOptions
 from minilm_retrieval.tokenizer import Tokens
 from minilm_retrieval.truncation import TruncationLog
+
+T = TypeVar("T")
 
 # Shorter texts are tokenised at once, faster than a thread could be asked to.
 _INLINE_CHARACTERS = 4096
@@ -62,11 +66,22 @@ class EmbeddingService:
         self.ready = asyncio.Event()
         self._options = options
         self._metrics = metrics
+        self._starting: asyncio.Future[None] | None = None
         self._loaded: tuple[Pipeline, Batcher] | None = None
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-tokenize")
 
     async def start(self) -> None:
-        """Load and warm up the model."""
+        """Load and warm up the model, once, whoever asks.
+
+        Raises:
+            MiniLMError: The model cannot be loaded, or not computed with here.
+        """
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        # One that no longer waits does not stop it for the others.
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
         await asyncio.to_thread(self.embedder.warmup)
         pipeline = self.embedder.pipeline()
         batcher = Batcher(pipeline, self._metrics, self._options.max_queue, self._options.max_queue_texts)
@@ -77,6 +92,8 @@ class EmbeddingService:
     async def stop(self) -> None:
         """Finish what was accepted."""
         self.ready.clear()
+        if self._starting is not None:
+            self._starting.cancel()
         if self._loaded is not None:
             await asyncio.to_thread(self._loaded[1].stop)
         self._tokenizing.shutdown()
@@ -90,12 +107,13 @@ class EmbeddingService:
         if self._loaded is not None:
             self._loaded[1].check_room()
 
-    async def embed(self, texts: Sequence[str], on_truncate: str | None = None) -> Embedded:
+    async def embed(self, texts: Sequence[str], on_truncate: str | None = None, keep_end: bool = False) -> Embedded:
         """Embed the texts of a request, in batches shared with others.
 
         Args:
             texts: At most as many as the options allow.
             on_truncate: ``"warn"``, ``"ignore"`` or ``"error"``; ``None`` for what the options say.
+            keep_end: Cut the beginning of over-long texts rather than the end.
 
         Raises:
             RequestError: The request is over a limit.
@@ -103,25 +121,46 @@ class EmbeddingService:
             QueueFullError: Too much waits already.
             EngineError: The engine failed on these texts.
         """
-        if len(texts) > self._options.max_texts:
-            raise RequestError(
-                400,
-                f"The request has {len(texts)} texts; at most {self._options.max_texts} are taken at once (max_texts). "
-                "Send them in several requests.",
-                param="input",
-            )
+        self.check_number(len(texts))
         pipeline, batcher = await self._parts()
         # Before any work is done for a request that will be refused.
         batcher.check_room()
-        log = TruncationLog(on_truncate or self._options.on_truncate)
         distinct = list(dict.fromkeys(texts))
+        tokenize = partial(_tokenize, pipeline, distinct, keep_end)
         if sum(map(len, distinct)) <= _INLINE_CHARACTERS:
-            tokens = _tokenize(pipeline, distinct)
+            tokens = tokenize()
         else:
-            tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizing, _tokenize, pipeline, distinct)
-        of_text = dict(zip(distinct, tokens, strict=True)) if len(distinct) < len(texts) else {}
-        all_tokens = [of_text[text] for text in texts] if of_text else tokens
-        total = sum(len(token.ids) for token in all_tokens)
+            tokens = await self.while_tokenizing(tokenize)
+        row = {text: number for number, text in enumerate(distinct)}
+        return await self._embedded(tokens, [row[text] for text in texts], on_truncate)
+
+    async def embed_ids(
+        self, sequences: Sequence[Sequence[int]], on_truncate: str | None = None, keep_end: bool = False
+    ) -> Embedded:
+        """Do as :meth:`embed` does, for the model's own token ids, special tokens included.
+
+        Raises:
+            RequestError: Also where a sequence is empty, or an id is not in the vocabulary.
+        """
+        self.check_number(len(sequences))
+        pipeline, _ = await self._parts()
+        size = pipeline.tokenizer.vocabulary_size
+        for position, ids in enumerate(sequences):
+            if not ids or not 0 <= min(ids) <= max(ids) < size:
+                raise RequestError(
+                    400, f"The token ids at position {position} must be one or more, each below {size}.", param="input"
+                )
+        tokens = [Tokens.cut(ids, pipeline.max_length, keep_end) for ids in sequences]
+        return await self._embedded(tokens, list(range(len(tokens))), on_truncate)
+
+    async def while_tokenizing(self, work: Callable[[], T]) -> T:
+        """Have work with the tokenizer done in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, work)
+
+    async def _embedded(self, tokens: list[Tokens], rows: list[int], on_truncate: str | None) -> Embedded:
+        """Embed what was tokenised; the nth text of the request is the one of the nth row."""
+        _, batcher = await self._parts()
+        total = sum(len(tokens[row].ids) for row in rows)
         if total > self._options.max_tokens:
             raise RequestError(
                 400,
@@ -129,24 +168,32 @@ class EmbeddingService:
                 "Send its texts in several requests.",
                 param="input",
             )
-        truncated = [position for position, token in enumerate(all_tokens) if token.truncated]
+        truncated = [position for position, row in enumerate(rows) if tokens[row].truncated]
+        log = TruncationLog(on_truncate or self._options.on_truncate)
         for position in truncated:
-            log.add([position], all_tokens[position].untruncated_length)
+            log.add([position], tokens[rows[position]].untruncated_length)
         log.check(self.embedder.max_seq_length)
         vectors = await batcher.embed([token.ids for token in tokens])
-        if of_text:
-            row = {text: number for number, text in enumerate(distinct)}
-            vectors = vectors[[row[text] for text in texts]]
-        self._metrics.embedded(len(texts), total, len(truncated))
-        return Embedded(vectors, total, truncated, log.policy)
+        self._metrics.embedded(len(rows), total, len(truncated))
+        return Embedded(vectors if len(tokens) == len(rows) else vectors[rows], total, truncated, log.policy)
+
+    def check_number(self, texts: int) -> None:
+        """Refuse a request of more texts than are taken at once."""
+        if texts > self._options.max_texts:
+            raise RequestError(
+                400,
+                f"The request has {texts} texts; at most {self._options.max_texts} are taken at once (max_texts). "
+                "Send them in several requests.",
+                param="input",
+            )
 
     async def _parts(self) -> tuple[Pipeline, Batcher]:
         """Return what computes, once the model is loaded."""
-        await self.ready.wait()
+        await self.start()
         if self._loaded is None:
             raise EngineError("The server is being stopped.")
         return self._loaded
 
 
-def _tokenize(pipeline: Pipeline, texts: list[str]) -> list[Tokens]:
-    return [pipeline.tokenizer.tokenize(text, pipeline.max_length) for text in texts]
+def _tokenize(pipeline: Pipeline, texts: list[str], keep_end: bool) -> list[Tokens]:
+    return [pipeline.tokenizer.tokenize(text, pipeline.max_length, keep_end) for text in texts]

@@ -16,11 +16,15 @@ class State:
     """One server's parts.
 
     Attributes:
+        service: Gives vectors of unit length.
+        unnormalized: Gives vectors as they are pooled; loaded when first asked.
+        stores: The collections, ``None`` where the server was given none.
         started: Unix time of the start, in seconds.
     """
 
     options: ServerOptions
     metrics: Metrics
     service: EmbeddingService
+    unnormalized: EmbeddingService
     stores: VectorStores | None
     started: int = field(default_factory=lambda: int(time.time()))
