@@ -10,3 +10,5 @@ ask() {
 
 ask "$server/models"
 ask "$server/embeddings" --data '{"model": "all-MiniLM-L6-v2", "input": "A cat rests."}' | cut -c 1-160
+ask "${server%/v1}/similarity" --data '{"inputs": {"source_sentence": "How long does a cat rest?",
+    "sentences": ["Cats sleep for most of the day.", "The stock market fell on Monday."]}}'

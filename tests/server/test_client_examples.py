@@ -49,7 +49,9 @@ def run_python(run: Run, name: str, *arguments: str) -> list[str]:
     return run(sys.executable, str(CLIENTS / name), *arguments)
 
 
-@pytest.mark.parametrize("name", ["langchain_embeddings.py", "llama_index_openai_like.py", "chroma_openai.py"])
+@pytest.mark.parametrize(
+    "name", ["langchain_embeddings.py", "llama_index_openai_like.py", "chroma_openai.py", "chroma_hf_server.py"]
+)
 def test_of_frameworks(name: str, run: Run) -> None:
     lines = run_python(run, name)
     assert len(lines) == 2
@@ -82,9 +84,10 @@ def test_vector_store_search(run: Run) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(run: Run) -> None:
-    models, vector = run("sh", str(CLIENTS / "curl.sh"))
+    models, vector, similarity = run("sh", str(CLIENTS / "curl.sh"))
     assert '"id":"all-MiniLM-L6-v2"' in models
     assert vector.startswith('{"object":"list","data":[{"object":"embedding","index":0,"embedding":[')
+    assert re.fullmatch(r"\[0\.58\d*,-?0\.[01]\d*\]", similarity)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
