@@ -76,7 +76,8 @@ def test_the_server_starts_with_keys_and_not_without(name: str) -> None:
         assert httpx.post(url, json={"input": "a"}).status_code == 401
         assert httpx.post(url, json={"input": "a"}, headers={"Authorization": "Bearer another"}).status_code == 200
         assert healthy(server.port)
-        assert all(json.loads(line) for line in server.log[1:])
+        after = server.log.index(f"Serving {server.url}/v1") + 1
+        assert all(json.loads(line) for line in server.log[after:])
     assert not healthy(server.port)
     refused = CliRunner().invoke(app, ["serve", *arguments], env={"MINILM_API_KEYS": ""})
     assert refused.exit_code == int(settings(UNIT)["RestartPreventExitStatus"])
