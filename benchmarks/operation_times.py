@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import openvino as ov
 
 from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
+from minilm_retrieval.engines.runtime import ov
 from minilm_retrieval.model import load_model
 
 _SHAPES = ((36, 14), (32, 16), (5, 100), (2, 256))

@@ -50,8 +50,7 @@ def measured_rate(threads: int, precision: str = "float32") -> float:
 
 
 def _measure(threads: int, precision: str) -> float:
-    import openvino as ov
-    from openvino import opset15 as ops
+    from minilm_retrieval.engines.runtime import ops, ov
 
     chance = np.random.default_rng(0)
     rows = ops.parameter([_ROWS, HIDDEN], np.float32)
@@ -80,9 +79,8 @@ def _measure(threads: int, precision: str) -> float:
 
 
 def _eight_bits(values: Any) -> Any:
-    from openvino import opset15 as ops
-
     from minilm_retrieval.engines.quantized_graph import quantize
+    from minilm_retrieval.engines.runtime import ops
 
     quantized, scale = quantize(values)
     return ops.multiply(ops.convert(ops.constant(quantized), np.float32), ops.constant(scale))

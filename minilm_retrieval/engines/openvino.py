@@ -17,7 +17,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import stream_plan
@@ -25,6 +24,7 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.forks import keep_for_ever
 from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
+from minilm_retrieval.engines.runtime import ov
 from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model

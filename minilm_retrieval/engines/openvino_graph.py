@@ -10,9 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset15 as ops
 
+from minilm_retrieval.engines.runtime import ops, ov
 from minilm_retrieval.model import Weights
 from minilm_retrieval.model_config import ModelConfig
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset15 as ops
 
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.openvino_graph import GraphBuilder, Node, constant, integers
+from minilm_retrieval.engines.runtime import ops, ov
 from minilm_retrieval.model import Model, Weights
 from minilm_retrieval.model_config import ModelConfig
 from minilm_retrieval.tokenizer import IntArray
