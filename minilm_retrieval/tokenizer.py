@@ -112,6 +112,7 @@ class Tokenizer:
         self._first, self._last = specials
         self._tokenizer = tokenizer
         self._content = content
+        self._digest: str | None = None
         self._splits_at_spaces = _splits_at_spaces(content)
         self.special_tokens = 2
 
@@ -158,7 +159,9 @@ class Tokenizer:
 
     def digest(self) -> str:
         """Return the SHA-256 of what decides the ids: the file without its truncation and padding settings."""
-        return content_digest(self._content)
+        if self._digest is None:
+            self._digest = content_digest(self._content)
+        return self._digest
 
 
 def _splits_at_spaces(content: str) -> bool:
