@@ -14,7 +14,10 @@ from minilm_retrieval.server.http import json_response, note, parsed, while_conn
 from minilm_retrieval.server.responses import openai_errors, request_body, state
 from minilm_retrieval.server.token_input import decoded
 
-TokenId = Annotated[StrictInt, Field(ge=0)]
+# Of a million items that are wrong one is told, and the others take no time.
+Texts = Annotated[list[StrictStr], Field(fail_fast=True)]
+Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(fail_fast=True)]
+Sequences = Annotated[list[Ids], Field(fail_fast=True)]
 router = APIRouter(tags=["OpenAI"])
 
 
@@ -23,7 +26,7 @@ class EmbeddingRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", title="EmbeddingRequest")
 
-    input: StrictStr | list[StrictStr] | list[TokenId] | list[list[TokenId]] = Field(
+    input: StrictStr | Texts | Ids | Sequences = Field(
         description="One text, several, the token ids of one in cl100k_base, or those of several."
     )
     model: StrictStr = Field(default="all-MiniLM-L6-v2", description="Any name; it is given back.")
