@@ -58,16 +58,18 @@ class TruncationLog:
         """Note that the text at these positions of the call has so many tokens and was cut."""
         self._cut.extend((position, tokens) for position in positions)
 
-    def check(self, max_length: int) -> None:
+    def check(self, max_length: int, remedy: str = "pass on_truncate='warn' or 'ignore'") -> None:
         """Refuse what was noted, if the policy says so.
+
+        Args:
+            max_length: Most tokens that the model reads.
+            remedy: What has the texts cut, for the message.
 
         Raises:
             TextTooLongError: The policy is ``"error"`` and something was noted.
         """
         if self._cut and self._policy == "error":
-            raise TextTooLongError(
-                f"{self._summary(max_length)} Shorten or split them, or pass on_truncate='warn' or 'ignore'."
-            )
+            raise TextTooLongError(f"{self._summary(max_length)} Shorten or split them, or {remedy}.")
 
     def report(self, max_length: int) -> None:
         """Warn once about everything noted, pointing at the code that gave the texts."""

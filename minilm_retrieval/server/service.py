@@ -25,6 +25,7 @@ T = TypeVar("T")
 # Shorter texts are tokenised at once, faster than a thread could be asked to.
 _INLINE_CHARACTERS = 4096
 _NAMED_POSITIONS = 100
+_REMEDY = "send truncate: true to /embed, or start the server with --on-truncate warn"
 
 
 @dataclass(frozen=True)
@@ -161,18 +162,12 @@ class EmbeddingService:
         """Embed what was tokenised; the nth text of the request is the one of the nth row."""
         _, batcher = await self._parts()
         total = sum(len(tokens[row].ids) for row in rows)
-        if total > self._options.max_tokens:
-            raise RequestError(
-                400,
-                f"The request has {total} tokens; at most {self._options.max_tokens} are taken at once (max_tokens). "
-                "Send its texts in several requests.",
-                param="input",
-            )
+        self.check_tokens(total)
         truncated = [position for position, row in enumerate(rows) if tokens[row].truncated]
         log = TruncationLog(on_truncate or self._options.on_truncate)
         for position in truncated:
             log.add([position], tokens[rows[position]].untruncated_length)
-        log.check(self.embedder.max_seq_length)
+        log.check(self.embedder.max_seq_length, _REMEDY)
         vectors = await batcher.embed([token.ids for token in tokens])
         self._metrics.embedded(len(rows), total, len(truncated))
         return Embedded(vectors if len(tokens) == len(rows) else vectors[rows], total, truncated, log.policy)
@@ -184,6 +179,16 @@ class EmbeddingService:
                 400,
                 f"The request has {texts} texts; at most {self._options.max_texts} are taken at once (max_texts). "
                 "Send them in several requests.",
+                param="input",
+            )
+
+    def check_tokens(self, tokens: int) -> None:
+        """Refuse a request of more tokens than are taken at once."""
+        if tokens > self._options.max_tokens:
+            raise RequestError(
+                400,
+                f"The request has {tokens} tokens; at most {self._options.max_tokens} are taken at once (max_tokens). "
+                "Send its texts in several requests.",
                 param="input",
             )
 
