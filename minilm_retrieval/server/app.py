@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from minilm_retrieval import __version__
 from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.server import health, openai_embeddings, openai_vector_stores, tei
+from minilm_retrieval.server import health, openai_embeddings, openai_vector_stores, tei, tei_tokens
 from minilm_retrieval.server.envelope import Envelope
 from minilm_retrieval.server.failures import RequestError, error_response
 from minilm_retrieval.server.metrics import Metrics
@@ -68,7 +68,7 @@ def create_app(
     app.state.minilm = State(
         options, metrics, service, unnormalized, VectorStores(connect, embedder) if connect else None
     )
-    for module in (openai_embeddings, openai_vector_stores, tei, health):
+    for module in (openai_embeddings, openai_vector_stores, tei, tei_tokens, health):
         app.include_router(module.router)
     app.openapi = partial(_documented, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))

@@ -1,4 +1,4 @@
-"""The protocol of text-embeddings-inference (TEI): embed, similarity, tokenize, decode, info."""
+"""The protocol of text-embeddings-inference (TEI): embed, similarity, info."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from minilm_retrieval.server.responses import request_body, state, tei_errors
 from minilm_retrieval.server.service import Embedded, EmbeddingService
 from minilm_retrieval.similarity import cosine_similarity
 
-TokenId = Annotated[StrictInt, Field(ge=0, le=0xFFFFFFFF)]
+# Of a million items that are wrong one is told, and the others take no time.
+Texts = Annotated[list[StrictStr], Field(fail_fast=True)]
+Ids = Annotated[list[Annotated[StrictInt, Field(ge=0, le=0xFFFFFFFF)]], Field(fail_fast=True)]
+Sequences = Annotated[list[Ids], Field(fail_fast=True)]
 Direction = Literal["right", "left", "Right", "Left"]
 router = APIRouter(tags=["text-embeddings-inference"])
 
@@ -36,16 +39,21 @@ class _Request(BaseModel):
         """Return whether the beginning is cut."""
         return self.truncation_direction.lower() == "left"
 
-    def check_prompt(self) -> None:
-        """Refuse a prompt."""
-        if self.prompt_name is not None:
-            raise RequestError(422, "prompt_name must be null: this model has no prompts.", param="prompt_name")
+
+def check_prompt(name: str | None) -> None:
+    """Refuse a prompt.
+
+    Raises:
+        RequestError: There is one.
+    """
+    if name is not None:
+        raise RequestError(422, "prompt_name must be null: this model has no prompts.", param="prompt_name")
 
 
 class EmbedRequest(_Request):
     """What is to be embedded; fields that are not listed are ignored."""
 
-    inputs: StrictStr | list[StrictStr] | list[TokenId] | list[list[TokenId]] = Field(
+    inputs: StrictStr | Texts | Ids | Sequences = Field(
         description="One text, several, the model's own token ids of one, special tokens included, or those of several."
     )
     normalize: StrictBool = Field(default=True, description="Give vectors unit length.")
@@ -56,7 +64,7 @@ class Sentences(BaseModel):
     """One text, and those it is compared with."""
 
     source_sentence: StrictStr
-    sentences: list[StrictStr]
+    sentences: Texts
 
 
 class SimilarityParameters(_Request):
@@ -68,31 +76,6 @@ class SimilarityRequest(BaseModel):
 
     inputs: Sentences
     parameters: SimilarityParameters | None = None
-
-
-class TokenizeRequest(BaseModel):
-    """What is to be split into tokens."""
-
-    inputs: StrictStr | list[StrictStr] = Field(description="One text or several.")
-    add_special_tokens: StrictBool = True
-    prompt_name: StrictStr | None = None
-
-
-class DecodeRequest(BaseModel):
-    """What is to be put together again."""
-
-    ids: list[TokenId] | list[list[TokenId]] = Field(description="Token ids of one text or several.")
-    skip_special_tokens: StrictBool = True
-
-
-class Token(BaseModel):
-    """A token of a text; start and stop count its UTF-8 bytes, and a special token has none."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
 
 
 class Info(BaseModel):
@@ -121,7 +104,7 @@ async def embed(request: Request) -> Response:
     shared = state(request)
     shared.service.check_room()
     wanted = await parsed(request, shared.options, EmbedRequest)
-    wanted.check_prompt()
+    check_prompt(wanted.prompt_name)
     if wanted.dimensions not in (None, shared.service.embedder.dimension):
         raise RequestError(
             422, f"dimensions must be {shared.service.embedder.dimension} or absent, got {wanted.dimensions}."
@@ -151,7 +134,7 @@ async def similarity(request: Request) -> Response:
     shared.service.check_room()
     wanted = await parsed(request, shared.options, SimilarityRequest)
     parameters = wanted.parameters or SimilarityParameters()
-    parameters.check_prompt()
+    check_prompt(parameters.prompt_name)
     if not wanted.inputs.sentences:
         raise RequestError(400, "`inputs.sentences` cannot be empty.", code=EMPTY)
     texts = [wanted.inputs.source_sentence, *wanted.inputs.sentences]
@@ -161,54 +144,12 @@ async def similarity(request: Request) -> Response:
     return json_response(cosine_similarity(embedded.vectors[0], embedded.vectors[1:]), embedded.headers())
 
 
-@router.post(
-    "/tokenize", response_model=list[list[Token]], responses=tei_errors(), openapi_extra=request_body(TokenizeRequest)
-)
-async def tokenize(request: Request) -> Response:
-    """Split texts into the model's tokens; nothing is cut."""
-    shared = state(request)
-    wanted = await parsed(request, shared.options, TokenizeRequest)
-    _Request(prompt_name=wanted.prompt_name).check_prompt()
-    texts = [wanted.inputs] if isinstance(wanted.inputs, str) else wanted.inputs
-    if not texts:
-        raise RequestError(400, "`inputs` cannot be empty.", code=EMPTY)
-    shared.service.check_number(len(texts))
-
-    def found() -> list[list[dict[str, Any]]]:
-        tokenizer = shared.service.embedder.tokenizer
-        return [[_token(piece) for piece in tokenizer.pieces(text, wanted.add_special_tokens)] for text in texts]
-
-    return json_response(await shared.service.while_tokenizing(found))
-
-
-def _token(piece: Any) -> dict[str, Any]:
-    start, stop = piece.place or (None, None)
-    return {"id": piece.id, "text": piece.text, "special": piece.place is None, "start": start, "stop": stop}
-
-
-@router.post("/decode", response_model=list[str], responses=tei_errors(), openapi_extra=request_body(DecodeRequest))
-async def decode(request: Request) -> Response:
-    """Put token ids together to text, as far as the tokens keep it."""
-    shared = state(request)
-    wanted = await parsed(request, shared.options, DecodeRequest)
-    ids: Any = wanted.ids
-    if not ids:
-        raise RequestError(400, "`ids` cannot be empty.", code=EMPTY)
-    sequences = [ids] if isinstance(ids[0], int) else ids
-    shared.service.check_number(len(sequences))
-
-    def found() -> list[str]:
-        tokenizer = shared.service.embedder.tokenizer
-        return [tokenizer.decode(sequence, wanted.skip_special_tokens) for sequence in sequences]
-
-    return json_response(await shared.service.while_tokenizing(found))
-
-
 @router.get("/info", response_model=Info, responses=tei_errors())
 async def info(request: Request) -> Response:
     """Say what is served, and its limits."""
     shared = state(request)
     embedder, options = shared.service.embedder, shared.options
+    await shared.service.start()
     facts = {
         "model_id": str(embedder.model_name or STANDARD_MODEL),
         "model_sha": embedder.fingerprint,

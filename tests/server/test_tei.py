@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from asgi import asgi_client
 from fake_engine import FakeEngine
+from pydantic import ValidationError
 from running import running_server
 
 from minilm_retrieval import MiniLMEmbedder
+from minilm_retrieval.server.tei import EmbedRequest
 from minilm_retrieval.similarity import cosine_similarity
 
 TEXTS = ["a cat", "", "日本語 🙂 naïve", "a cat", "long " * 300]
@@ -57,6 +60,23 @@ async def test_vectors_that_are_not_normalised() -> None:
         assert np.abs(np.linalg.norm(normal, axis=1) - 1).max() <= 1e-6
 
 
+async def test_what_is_not_normalised_is_loaded_when_asked_for_and_stopped_with_the_server(
+    fake_engine: FakeEngine,
+) -> None:
+    def workers() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith("minilm-batch")}
+
+    before = workers()
+    async with asgi_client() as client:
+        usual = workers() - before
+        await client.post("/embed", json={"inputs": "a"})
+        assert workers() - before == usual
+        for _ in range(2):
+            await client.post("/embed", json={"inputs": "a", "normalize": False})
+            assert len(workers() - before) == 2 * len(usual)
+    assert workers() <= before
+
+
 async def test_truncation_is_a_matter_of_the_request(embedder: MiniLMEmbedder) -> None:
     words = [f"w{number}" for number in range(200)]
     long = " ".join(words)
@@ -80,6 +100,7 @@ async def test_truncation_is_a_matter_of_the_request(embedder: MiniLMEmbedder) -
             status, kind, message = error_of(refused)
             assert (status, kind) == (422, "Validation")
             assert f"longer than the model's 256 tokens, at position 0 ({len(ids)} tokens)" in message
+            assert "truncate: true" in message
 
 
 @pytest.mark.parametrize(
@@ -103,6 +124,9 @@ async def test_truncation_is_a_matter_of_the_request(embedder: MiniLMEmbedder) -
         ("/tokenize", b'{"inputs": [1]}', 422, "Validation"),
         ("/decode", b'{"ids": []}', 400, "Empty"),
         ("/decode", b'{"ids": ["a"]}', 422, "Validation"),
+        ("/decode", b'{"ids": [4294967296]}', 422, "Validation"),
+        ("/tokenize", b'{"inputs": "a", "prompt_name": "query"}', 422, "Validation"),
+        ("/tokenize", b'{"inputs": ["a", "b", "c", "d"]}', 422, "Validation"),
     ],
 )
 async def test_errors(path: str, body: bytes, status: int, kind: str, fake_engine: FakeEngine) -> None:
@@ -146,7 +170,36 @@ async def test_tokens_give_their_text(embedder: MiniLMEmbedder) -> None:
         assert (await client.post("/decode", json={"ids": ids})).json() == ["hello world"]
         both = await client.post("/decode", json={"ids": [ids, ids[1:2]], "skip_special_tokens": False})
         assert both.json() == ["[CLS] hello world [SEP]", "hello"]
-        assert (await client.post("/decode", json={"ids": [4_000_000_000]})).status_code in (200, 422)
+        assert (await client.post("/decode", json={"ids": [4_000_000_000, ids[1]]})).json() == ["hello"]
+        assert (await client.post("/decode", json={"ids": [[]]})).json() == [""]
+
+
+async def test_a_special_token_in_a_text_has_its_place() -> None:
+    async with asgi_client() as client:
+        (tokens,) = (await client.post("/tokenize", json={"inputs": "é [SEP]"})).json()
+    assert tokens[2] == {"id": 102, "text": "[SEP]", "special": False, "start": 3, "stop": 8}
+
+
+async def test_tokens_have_limits() -> None:
+    longest = 250 * 256
+    async with asgi_client(max_tokens=1000) as client:
+        for path, body, said in (
+            ("/tokenize", {"inputs": ["a", "a" * (longest + 1)]}, "The input at position 1 has 64001 characters"),
+            ("/decode", {"ids": [0] * (longest + 1)}, "The input at position 0 has 64001 ids"),
+            ("/tokenize", {"inputs": ["a " * 499, "a " * 500]}, "1003 tokens; at most 1000"),
+            ("/decode", {"ids": [[0] * 500, [0] * 501]}, "1001 tokens; at most 1000"),
+        ):
+            status, kind, message = error_of(await client.post(path, json=body))
+            assert (status, kind) == (422, "Validation")
+            assert said in message
+        assert len((await client.post("/tokenize", json={"inputs": "a" * longest})).json()[0]) == 3
+
+
+@pytest.mark.parametrize("item", ["1.5", "-1", "null", '["a"]'])
+def test_many_wrong_items_are_one_mistake(item: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        EmbedRequest.model_validate_json(f'{{"inputs": [{",".join([item] * 1000)}]}}')
+    assert error.value.error_count() <= 4
 
 
 async def test_info(embedder: MiniLMEmbedder) -> None:
