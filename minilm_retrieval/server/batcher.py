@@ -143,7 +143,8 @@ class Batcher:
                 if not len(self._schedule):
                     return
                 shares, length = self._schedule.take()
-                alone = self._running == 0 and not len(self._schedule)
+                # While there are other requests, others will come before this batch is computed.
+                alone = self._running == 0 and not len(self._schedule) and len(self._jobs) == 1
                 self._running += 1
             try:
                 self._compute(shares, length, alone)
