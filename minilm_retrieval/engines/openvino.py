@@ -29,8 +29,9 @@ from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
 
-# Batches given to each stream ahead of time. Chroma keeps the interpreter locked while it writes, for almost half a
-# second at a time, and no stream should wait for its next batch until that is over.
+# Batches that wait for a stream. Chroma keeps the interpreter locked while it writes, for almost half a second at a time,
+# and no stream should wait for its next batch until that is over. Many more would be held back with what they belong to
+# when the next texts are long in coming.
 _AHEAD = 16
 
 
@@ -138,7 +139,7 @@ class _Requests:
 
     def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
         self._compiled = compiled
-        self._in_flight = streams * _AHEAD
+        self._in_flight = streams + _AHEAD
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
