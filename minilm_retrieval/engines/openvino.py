@@ -29,9 +29,9 @@ from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
 
-# Batches that wait for a stream. Chroma keeps the interpreter locked while it writes, for almost half a second at a time,
-# and no stream should wait for its next batch until that is over. Many more would be held back with what they belong to
-# when the next texts are long in coming.
+# Batches that wait for a stream. Chroma keeps the interpreter locked while it writes, for almost half a second at a
+# time, and no stream should wait for its next batch until that is over. Many more would be held back, with what they
+# belong to, when the next texts are long in coming.
 _AHEAD = 16
 
 
