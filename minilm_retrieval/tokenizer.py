@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -27,6 +28,8 @@ IntArray = npt.NDArray[np.int32]
 # The library keeps the interpreter locked for as long as a call takes. Between pieces of a long text, which take some
 # ten milliseconds each, other threads have their turn.
 _PIECE = 16_384
+# The tokenizer of BERT treats each of these characters as a word.
+_CUT = re.compile("[ \n\t\u4e00-\u9fff\u3400-\u4dbf]")
 
 
 @dataclass(frozen=True)
@@ -165,21 +168,24 @@ class Tokenizer:
 
 
 def _splits_at_spaces(content: str) -> bool:
-    """Tell whether no token can reach across a space, so that a text may be tokenised in pieces that end at one."""
+    """Tell whether no token reaches across a space or into a Chinese character, so that a text may be cut there."""
     settings = json.loads(content)
     added = [token.get("content", "") for token in settings.get("added_tokens") or []]
-    return (settings.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer" and not any(" " in t for t in added)
+    normalizer, splitter = settings.get("normalizer") or {}, settings.get("pre_tokenizer") or {}
+    standard = normalizer.get("handle_chinese_chars") and normalizer.get("clean_text")
+    return bool(standard) and splitter.get("type") == "BertPreTokenizer" and not any(_CUT.search(t) for t in added)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text before spaces, into pieces of about the same length as far as there are any."""
+    """Cut a text before spaces and Chinese characters, into pieces of about the same length as far as there are any."""
     start = 0
     while len(text) - start > _PIECE:
-        end = text.rfind(" ", start + 1, start + _PIECE)
+        end = max(text.rfind(space, start + 1, start + _PIECE) for space in " \n\t")
         if end < 0:
-            end = text.find(" ", start + _PIECE)
-        if end < 0:
-            break
+            cut = _CUT.search(text, start + max(1, _PIECE // 2))
+            if cut is None:
+                break
+            end = cut.start()
         yield text[start:end]
         start = end
     yield text[start:]

@@ -21,5 +21,5 @@ async def asgi_client(
     async with app.router.lifespan_context(app):
         await app.state.minilm.service.ready.wait()
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
             yield client

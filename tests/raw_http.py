@@ -36,7 +36,9 @@ class Connection:
     async def embed(self, input: Any) -> Answer:
         """Ask for embeddings in base64."""
         body = json.dumps({"input": input, "encoding_format": "base64"}).encode()
-        self.send(f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.send(
+            f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
         return await self.answer()
 
     def send(self, data: bytes) -> None:

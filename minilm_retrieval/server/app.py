@@ -73,11 +73,15 @@ def create_app(
     app.openapi = partial(_documented, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
     app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _malformed))
-    app.add_middleware(Envelope, api_keys=options.api_keys, metrics=metrics)
+    app.add_middleware(Envelope, options=options, metrics=metrics)
     # Around the keys: a browser asks whether it may ask without one.
     if options.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=options.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=options.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "x-truncated-texts", "x-truncated-positions", "retry-after"],
         )
     return app
 

@@ -40,6 +40,10 @@ class QueueFullError(Exception):
         self.retry_after = retry_after
 
 
+class StoppingError(Exception):
+    """Nothing more is taken, since the server is being stopped."""
+
+
 class Batcher:
     """Computes the vectors of many requests at once.
 
@@ -90,14 +94,17 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def check_room(self) -> None:
+    def check_room(self, arriving: int = 0) -> None:
         """Make sure that a request may wait.
+
+        Args:
+            arriving: Requests that are taken already, and not yet here.
 
         Raises:
             QueueFullError: Too much waits already; whatever the size of the request.
         """
         for waiting, limit, what in (
-            (self.waiting_requests, self._max_requests, "requests"),
+            (self.waiting_requests + arriving, self._max_requests, "requests"),
             (self.waiting_texts, self._max_texts, "texts"),
         ):
             if waiting >= limit:
@@ -115,7 +122,8 @@ class Batcher:
 
         Raises:
             QueueFullError: See :meth:`check_room`.
-            EngineError: The engine failed on these texts, or the server is being stopped.
+            EngineError: The engine failed on these texts.
+            StoppingError: The server is being stopped.
         """
         job = Job(sequences, self._pipeline.dimension)
         if not sequences:
@@ -124,7 +132,7 @@ class Batcher:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._changed:
             if self._stopping:
-                raise EngineError("The server is being stopped.")
+                raise StoppingError("The server is being stopped.")
             self._jobs[job] = (future, time.perf_counter())
             self._schedule.add(job)
             self._changed.notify(min(len(self._threads), len(sequences)))
@@ -148,6 +156,9 @@ class Batcher:
                 self._running += 1
             try:
                 self._compute(shares, length, alone)
+            except Exception as error:
+                failures = {share.job: error for share in shares}
+                self._loop.call_soon_threadsafe(self._finish, list(failures), failures)
             finally:
                 with self._changed:
                     self._running -= 1
@@ -155,8 +166,8 @@ class Batcher:
     def _compute(self, shares: list[Share], length: int, alone: bool) -> None:
         started = time.perf_counter()
         for share in shares:
-            if share.job in self._jobs:
-                self._observer.waited(started - self._jobs[share.job][1])
+            if (entry := self._jobs.get(share.job)) is not None:
+                self._observer.waited(started - entry[1])
         failures: dict[Job, Exception] = {}
         try:
             vectors = self._vectors(shares, length, alone)

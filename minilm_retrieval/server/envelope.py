@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import logging
 import time
 import uuid
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minilm_retrieval.server.failures import RequestError, as_request_error, error_response
 from minilm_retrieval.server.metrics import Metrics
+from minilm_retrieval.server.options import API_KEYS_VARIABLE, ServerOptions
 
 logger = logging.getLogger("minilm_retrieval.server")
 
@@ -27,13 +30,14 @@ class Envelope:
 
     Args:
         app: What is inside.
-        api_keys: Any of these opens the server; none: everybody may.
+        options: Any of its keys opens the server; without any everybody may, on this machine.
         metrics: Takes counts and times.
     """
 
-    def __init__(self, app: ASGIApp, api_keys: tuple[str, ...], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, options: ServerOptions, metrics: Metrics) -> None:
         self._app = app
-        self._digests = [_digest(key) for key in api_keys]
+        self._digests = [_digest(key) for key in options.api_keys]
+        self._any_host = bool(options.api_keys) or options.open_to_all
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +58,7 @@ class Envelope:
             await send(message)
 
         try:
+            self._check_host(headers.get("host", ""))
             if scope["path"] not in _OPEN_PATHS:
                 self._check_key(headers)
             await self._app(scope, receive, noting)
@@ -72,7 +77,7 @@ class Envelope:
                 "request_id": request_id,
                 "client": (scope.get("client") or ("-",))[0],
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": quote(scope["path"], safe="/:@"),
                 "status": status,
                 "seconds": round(seconds, 4),
                 **scope.get("minilm_facts", {}),
@@ -80,6 +85,18 @@ class Envelope:
             # Health is asked for every few seconds.
             level = logging.DEBUG if scope["path"] in _PROBES and status < 400 else logging.INFO
             logger.log(level, "request", extra=facts)
+
+    def _check_host(self, host: str) -> None:
+        """Refuse names of others: a web page could have its own name lead here, and read what it finds."""
+        name = urlsplit(f"//{host}").hostname or ""
+        if self._any_host or name == "localhost" or name.endswith(".localhost") or _is_address(name):
+            return
+        raise RequestError(
+            403,
+            "Without API keys the server answers to localhost and to addresses only, not to other host names. Start it "
+            f"with --api-key-file, {API_KEYS_VARIABLE} or --open-to-all.",
+            code="unknown_host",
+        )
 
     def _check_key(self, headers: Headers) -> None:
         if not self._digests:
@@ -97,6 +114,14 @@ class Envelope:
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _digest(key: str) -> bytes:

@@ -20,7 +20,7 @@ from minilm_retrieval.errors import (
     StoreError,
     TextTooLongError,
 )
-from minilm_retrieval.server.batcher import QueueFullError
+from minilm_retrieval.server.batcher import QueueFullError, StoppingError
 
 TEI_PATHS = frozenset({"/", "/embed", "/similarity", "/tokenize", "/decode", "/info", "/health", "/metrics"})
 EMPTY = "empty"
@@ -33,7 +33,7 @@ _STATUS: tuple[tuple[type[MiniLMError], int, str | None], ...] = (
     (InvalidOptionError, 400, None),
     (InvalidFilterError, 400, "invalid_filter"),
     (CollectionNotFoundError, 404, "vector_store_not_found"),
-    (CollectionMismatchError, 409, "other_model"),
+    (CollectionMismatchError, 400, "other_model"),
     (StoreError, 503, "store_failed"),
     (EngineError, 500, None),
 )
@@ -79,6 +79,8 @@ def as_request_error(error: Exception) -> RequestError:
             code="rate_limit_exceeded",
             headers={"Retry-After": str(math.ceil(wait)), "Retry-After-Ms": str(math.ceil(wait * 1000))},
         )
+    if isinstance(error, StoppingError):
+        return RequestError(503, str(error), headers={"Retry-After": "1"})
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             return RequestError(status, str(error), code=code)

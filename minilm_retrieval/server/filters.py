@@ -29,7 +29,7 @@ class Compound(BaseModel):
     model_config = ConfigDict(title="CompoundFilter")
 
     type: Literal["and", "or"]
-    filters: Annotated[list[AttributeFilter], Field(min_length=1)]
+    filters: Annotated[list[AttributeFilter], Field(min_length=1, max_length=100)]
 
     def where(self) -> dict[str, Any]:
         """Return this as Chroma writes it, which wants two members or more."""

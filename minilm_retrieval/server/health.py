@@ -12,7 +12,8 @@ router = APIRouter(tags=["Operation"])
 
 
 @router.get("/health", response_class=Response, responses=tei_errors())
-@router.get("/ready", include_in_schema=False)
+@router.head("/health", include_in_schema=False)
+@router.api_route("/ready", methods=["GET", "HEAD"], include_in_schema=False)
 async def health(request: Request) -> Response:
     """Say whether requests are answered at once: 200, and 503 while the model is loaded or the server stops."""
     if not state(request).service.ready.is_set():
@@ -20,7 +21,7 @@ async def health(request: Request) -> Response:
     return Response()
 
 
-@router.get("/live", include_in_schema=False)
+@router.api_route("/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live() -> Response:
     """Say that the process answers."""
     return Response()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.options import ServerOptions
+from minilm_retrieval.tokenizer import well_formed
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -71,7 +73,22 @@ async def parsed(request: Request, options: ServerOptions, model: type[M]) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        repaired = _without_lone_surrogates(body) if error.errors()[0]["type"] == "json_invalid" else None
+        if repaired is None:
+            raise _malformed(error, model) from error
+    try:
+        return model.model_validate_json(repaired)
+    except ValidationError as error:
         raise _malformed(error, model) from error
+
+
+def _without_lone_surrogates(body: bytes) -> bytes | None:
+    """Return a body with U+FFFD for each half of a character, as a text has that was cut within one; else ``None``."""
+    try:
+        text = json.dumps(json.loads(body), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    return well_formed(text).encode()
 
 
 def _malformed(error: ValidationError, model: type[BaseModel]) -> RequestError:
@@ -96,8 +113,7 @@ async def while_connected(request: Request, options: ServerOptions, work: Corout
         RequestError: It took longer than allowed, or the client has gone.
     """
     task = asyncio.ensure_future(work)
-    # With the body read, nothing more can come than word of the client's going.
-    gone = asyncio.ensure_future(request.receive())
+    gone = asyncio.ensure_future(_client_gone(request))
     try:
         await asyncio.wait({task, gone}, timeout=options.timeout, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -114,6 +130,12 @@ async def while_connected(request: Request, options: ServerOptions, work: Corout
         gone.cancel()
         if not task.done():
             task.cancel()
+
+
+async def _client_gone(request: Request) -> None:
+    """Return when the client has gone; a body that nobody has read is passed over."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def note(request: Request, **facts: int) -> None:

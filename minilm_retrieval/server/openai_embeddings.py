@@ -12,6 +12,8 @@ from starlette.responses import Response
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.http import json_response, note, parsed, while_connected
 from minilm_retrieval.server.responses import openai_errors, request_body, state
+from minilm_retrieval.server.service import Embedded, EmbeddingService
+from minilm_retrieval.server.threads import in_thread
 from minilm_retrieval.server.token_input import decoded
 
 # Of a million items that are wrong one is told, and the others take no time.
@@ -19,6 +21,7 @@ Texts = Annotated[list[StrictStr], Field(fail_fast=True)]
 Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(fail_fast=True)]
 Sequences = Annotated[list[Ids], Field(fail_fast=True)]
 router = APIRouter(tags=["OpenAI"])
+_NAME = "all-MiniLM-L6-v2"
 
 
 class EmbeddingRequest(BaseModel):
@@ -29,7 +32,7 @@ class EmbeddingRequest(BaseModel):
     input: StrictStr | Texts | Ids | Sequences = Field(
         description="One text, several, the token ids of one in cl100k_base, or those of several."
     )
-    model: StrictStr = Field(default="all-MiniLM-L6-v2", description="Any name; it is given back.")
+    model: StrictStr | None = Field(default=None, description="Any name; it is given back.")
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="Base64 is that of the float32 numbers, little-endian."
     )
@@ -80,9 +83,8 @@ async def create_embeddings(request: Request) -> Response:
             "model cannot be shortened.",
             param="dimensions",
         )
-    texts = _texts(wanted.input)
-    embedded = await while_connected(request, state(request).options, service.embed(texts))
-    note(request, texts=len(texts), tokens=embedded.tokens, truncated=len(embedded.truncated))
+    embedded = await while_connected(request, state(request).options, _embedded(service, wanted.input))
+    note(request, texts=len(embedded.vectors), tokens=embedded.tokens, truncated=len(embedded.truncated))
     rows = (
         embedded.vectors
         if wanted.encoding_format != "base64"
@@ -90,18 +92,22 @@ async def create_embeddings(request: Request) -> Response:
     )
     usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
     data = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)]
-    return json_response({"object": "list", "data": data, "model": wanted.model, "usage": usage}, embedded.headers())
+    return json_response(
+        {"object": "list", "data": data, "model": wanted.model or _NAME, "usage": usage}, embedded.headers()
+    )
 
 
-def _texts(input: str | list[str] | list[int] | list[list[int]]) -> list[str]:
+async def _embedded(service: EmbeddingService, input: str | list[str] | list[int] | list[list[int]]) -> Embedded:
     if isinstance(input, str):
-        return [input]
+        return await service.embed([input])
     if not input:
         raise RequestError(400, "input is an empty list; expected at least one text.", param="input")
     first: Any = input[0]
     if isinstance(first, str):
-        return input  # type: ignore[return-value]
-    return decoded([input] if isinstance(first, int) else input)  # type: ignore[list-item, arg-type]
+        return await service.embed(input)  # type: ignore[arg-type]
+    sequences: Any = [input] if isinstance(first, int) else input
+    service.check_number(len(sequences))
+    return await service.embed(await in_thread(decoded, sequences))
 
 
 class Model(BaseModel):
@@ -123,7 +129,7 @@ class ModelList(BaseModel):
 def _model(request: Request) -> dict[str, Any]:
     name = state(request).service.embedder.model_name
     return {
-        "id": str(name or "all-MiniLM-L6-v2"),
+        "id": str(name or _NAME),
         "object": "model",
         "created": state(request).started,
         "owned_by": "sentence-transformers",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from starlette.responses import Response
 
+from minilm_retrieval.errors import CollectionNotFoundError
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.filters import AttributeFilter
 from minilm_retrieval.server.http import json_response, note, parsed, while_connected
 from minilm_retrieval.server.responses import openai_errors, request_body, state
 from minilm_retrieval.server.stores import VectorStores
+from minilm_retrieval.server.threads import in_thread
 from minilm_retrieval.store.hits import Hit
 
 _MOST_QUERIES = 16
@@ -115,7 +117,7 @@ async def list_vector_stores(
 ) -> Response:
     """List the collections, by name: ``asc`` from A to Z."""
     stores = _stores(request)
-    names = await asyncio.to_thread(stores.names)
+    names = await while_connected(request, state(request).options, in_thread(stores.names))
     if order == "desc":
         names.reverse()
     if after is not None:
@@ -123,7 +125,16 @@ async def list_vector_stores(
     if before is not None:
         names = names[: _place(names, before, "before")]
     shown = names[:limit]
-    data = [_vector_store(name, await asyncio.to_thread(stores.describe, name)) for name in shown]
+
+    def described() -> list[dict[str, Any]]:
+        found = []
+        for name in shown:
+            # One that was deleted just now is no more.
+            with suppress(CollectionNotFoundError):
+                found.append(_vector_store(name, stores.describe(name)))
+        return found
+
+    data = await while_connected(request, state(request).options, in_thread(described))
     ends = {"first_id": shown[0] if shown else None, "last_id": shown[-1] if shown else None}
     return json_response({"object": "list", "data": data, **ends, "has_more": len(names) > len(shown)})
 
@@ -131,14 +142,16 @@ async def list_vector_stores(
 @router.get("/v1/vector_stores/{vector_store_id}", response_model=VectorStore, responses=openai_errors(404))
 async def retrieve_vector_store(request: Request, vector_store_id: str) -> Response:
     """Describe a collection."""
-    facts = await asyncio.to_thread(_stores(request).describe, vector_store_id)
+    facts = await while_connected(
+        request, state(request).options, in_thread(_stores(request).describe, vector_store_id)
+    )
     return json_response(_vector_store(vector_store_id, facts))
 
 
 @router.post(
     "/v1/vector_stores/{vector_store_id}/search",
     response_model=ResultPage,
-    responses=openai_errors(404, 409),
+    responses=openai_errors(404),
     openapi_extra=request_body(SearchRequest),
 )
 async def search_vector_store(request: Request, vector_store_id: str) -> Response:
@@ -153,7 +166,7 @@ async def search_vector_store(request: Request, vector_store_id: str) -> Respons
 
     async def found() -> tuple[list[list[Hit]], dict[str, str]]:
         embedded = await shared.service.embed(queries)
-        hits = await asyncio.to_thread(
+        hits = await in_thread(
             stores.search, vector_store_id, embedded.vectors, wanted.max_num_results, where, threshold
         )
         return hits, embedded.headers()

@@ -37,7 +37,6 @@ _MEANINGS = {
     401: "No key was sent, or one that is unknown.",
     404: "There is no such thing here.",
     408: "The body took too long to arrive.",
-    409: "The collection was embedded by another model.",
     413: "The body is too long.",
     422: "The request is not of the form that is expected, or over a limit.",
     424: "The engine failed.",

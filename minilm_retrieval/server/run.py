@@ -17,6 +17,7 @@ from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.server.app import create_app
 from minilm_retrieval.server.options import ServerOptions
+from minilm_retrieval.server.protocol import LimitedHeadProtocol
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -50,6 +51,7 @@ def serve(
         create_app(embedder, options, connect),
         host=options.host,
         port=options.port,
+        http=LimitedHeadProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

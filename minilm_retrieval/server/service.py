@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import EngineError
 from minilm_retrieval.pipeline import Pipeline
-from minilm_retrieval.server.batcher import Batcher
+from minilm_retrieval.server.batcher import Batcher, StoppingError
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.metrics import Metrics
 from minilm_retrieval.server.options import ServerOptions
+from minilm_retrieval.server.threads import in_thread
 from minilm_retrieval.tokenizer import Tokens
 from minilm_retrieval.truncation import TruncationLog
 
@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # Shorter texts are tokenised at once, faster than a thread could be asked to.
 _INLINE_CHARACTERS = 4096
+_TURN_CHARACTERS = 65_536
 _NAMED_POSITIONS = 100
 _REMEDY = "send truncate: true to /embed, or start the server with --on-truncate warn"
 
@@ -69,6 +70,8 @@ class EmbeddingService:
         self._metrics = metrics
         self._starting: asyncio.Future[None] | None = None
         self._loaded: tuple[Pipeline, Batcher] | None = None
+        # Requests that wait for the tokenizer.
+        self._arriving = 0
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minilm-tokenize")
 
     async def start(self) -> None:
@@ -83,7 +86,7 @@ class EmbeddingService:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self.embedder.warmup)
+        await in_thread(self.embedder.warmup)
         pipeline = self.embedder.pipeline()
         batcher = Batcher(pipeline, self._metrics, self._options.max_queue, self._options.max_queue_texts)
         self._metrics.watch(batcher)
@@ -96,7 +99,7 @@ class EmbeddingService:
         if self._starting is not None:
             self._starting.cancel()
         if self._loaded is not None:
-            await asyncio.to_thread(self._loaded[1].stop)
+            await in_thread(self._loaded[1].stop)
         self._tokenizing.shutdown()
 
     def check_room(self) -> None:
@@ -106,7 +109,7 @@ class EmbeddingService:
             QueueFullError: Too much waits already.
         """
         if self._loaded is not None:
-            self._loaded[1].check_room()
+            self._loaded[1].check_room(self._arriving)
 
     async def embed(self, texts: Sequence[str], on_truncate: str | None = None, keep_end: bool = False) -> Embedded:
         """Embed the texts of a request, in batches shared with others.
@@ -121,17 +124,17 @@ class EmbeddingService:
             TextTooLongError: A text is too long and ``on_truncate`` is ``"error"``.
             QueueFullError: Too much waits already.
             EngineError: The engine failed on these texts.
+            StoppingError: The server is being stopped.
         """
         self.check_number(len(texts))
-        pipeline, batcher = await self._parts()
+        pipeline, _ = await self._parts()
         # Before any work is done for a request that will be refused.
-        batcher.check_room()
+        self.check_room()
         distinct = list(dict.fromkeys(texts))
-        tokenize = partial(_tokenize, pipeline, distinct, keep_end)
         if sum(map(len, distinct)) <= _INLINE_CHARACTERS:
-            tokens = tokenize()
+            tokens = _tokenize(pipeline, distinct, keep_end)
         else:
-            tokens = await self.while_tokenizing(tokenize)
+            tokens = await self._tokenized(pipeline, distinct, keep_end)
         row = {text: number for number, text in enumerate(distinct)}
         return await self._embedded(tokens, [row[text] for text in texts], on_truncate)
 
@@ -153,6 +156,21 @@ class EmbeddingService:
                 )
         tokens = [Tokens.cut(ids, pipeline.max_length, keep_end) for ids in sequences]
         return await self._embedded(tokens, list(range(len(tokens))), on_truncate)
+
+    async def _tokenized(self, pipeline: Pipeline, texts: list[str], keep_end: bool) -> list[Tokens]:
+        """Tokenise in a thread, in turns with other requests; one whose client has gone ends with its turn."""
+        tokens: list[Tokens] = []
+        self._arriving += 1
+        try:
+            while len(tokens) < len(texts):
+                end, characters = len(tokens), 0
+                while end < len(texts) and characters < _TURN_CHARACTERS:
+                    characters += len(texts[end])
+                    end += 1
+                tokens += await self.while_tokenizing(partial(_tokenize, pipeline, texts[len(tokens) : end], keep_end))
+        finally:
+            self._arriving -= 1
+        return tokens
 
     async def while_tokenizing(self, work: Callable[[], T]) -> T:
         """Have work with the tokenizer done in its thread."""
@@ -196,7 +214,7 @@ class EmbeddingService:
         """Return what computes, once the model is loaded."""
         await self.start()
         if self._loaded is None:
-            raise EngineError("The server is being stopped.")
+            raise StoppingError("The server is being stopped.")
         return self._loaded
 
 

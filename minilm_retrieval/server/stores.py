@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import CollectionNotFoundError
+from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidFilterError, StoreError
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.hits import Hit
-from minilm_retrieval.store.local import forget_stale_indexes, note_own_changes
+from minilm_retrieval.store.local import refresh_if_changed
 from minilm_retrieval.store.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What another process has written is seen after so many seconds; looking costs reading the indexes anew.
 _FRESH_SECONDS = 2.0
+_TRIES = 3
+T = TypeVar("T")
 
 
 class VectorStores:
@@ -42,7 +44,7 @@ class VectorStores:
 
     def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return collection_names(self._opened())
+        return self._freshly(lambda: collection_names(self._opened()))
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what is known of a collection without reading its records: count, space, embedding function.
@@ -50,10 +52,14 @@ class VectorStores:
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        collection = self._collection(name)
-        with store_errors(f"counting the records of {name!r}"):
-            count = collection.count()
-        return {"count": count, "space": space_of(collection), "function": stored_function(collection).name}
+
+        def described() -> dict[str, Any]:
+            collection = self._collection(name)
+            with store_errors(f"counting the records of {name!r}"):
+                count = collection.count()
+            return {"count": count, "space": space_of(collection), "function": stored_function(collection).name}
+
+        return self._freshly(described)
 
     def search(
         self, name: str, vectors: FloatArray, k: int, where: Mapping[str, Any] | None, min_score: float | None
@@ -66,30 +72,42 @@ class VectorStores:
             InvalidFilterError: Chroma refused the filter.
             StoreError: The store failed.
         """
-        return self._retriever(name).search_vectors(vectors, k=k, where=where, min_score=min_score)
+        return self._freshly(
+            lambda: self._retriever(name).search_vectors(vectors, k=k, where=where, min_score=min_score)
+        )
+
+    def _freshly(self, work: Callable[[], T]) -> T:
+        """Do what reads the store; where it fails because another process has just written, do it again."""
+        for _ in range(_TRIES - 1):
+            try:
+                return work()
+            except (InvalidFilterError, CollectionMismatchError):
+                raise
+            except StoreError:
+                self._looked = float("-inf")
+        return work()
 
     def _retriever(self, name: str) -> Retriever:
         collection = self._collection(name)
-        with self._lock:
-            known = self._retrievers.get(name)
-            if known is None or known[0] != collection.id:
-                self._retrievers[name] = known = (collection.id, Retriever(collection, self._embedder))
-            return known[1]
+        known = self._retrievers.get(name)
+        if known is None or known[0] != collection.id:
+            self._retrievers[name] = known = (collection.id, Retriever(collection, self._embedder))
+        return known[1]
 
     def _collection(self, name: str) -> Collection:
         try:
             return open_collection(name, client=self._opened())
         except CollectionNotFoundError as error:
-            listed = ", ".join(self.names()) or "none"
+            listed = ", ".join(collection_names(self._opened())) or "none"
             raise CollectionNotFoundError(f"There is no vector store {name!r} here. There are: {listed}.") from error
 
     def _opened(self) -> ClientAPI:
         with self._lock:
             if self._client is None:
-                self._client = self._connect()
+                with store_errors("opening the store"):
+                    self._client = self._connect()
             if time.monotonic() - self._looked > _FRESH_SECONDS:
                 with store_errors("looking for what others wrote"):
-                    forget_stale_indexes(self._client)
-                    note_own_changes(self._client)
+                    refresh_if_changed(self._client)
                 self._looked = time.monotonic()
             return self._client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minilm_retrieval.server.failures import RequestError
+
+# Fetching it anew may take a minute to fail.
+_AGAIN_SECONDS = 60.0
+_failed: tuple[float, Exception] = (float("-inf"), OSError())
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -43,9 +48,14 @@ def decoded(sequences: Sequence[Sequence[int]]) -> list[str]:
 
 
 def _encoding() -> Encoding:
+    global _failed
     try:
+        if time.monotonic() - _failed[0] < _AGAIN_SECONDS:
+            raise _failed[1]
         return _loaded()
     except Exception as error:
+        if error is not _failed[1]:
+            _failed = (time.monotonic(), error)
         raise RequestError(
             400,
             f"Token ids cannot be read here, since the file of the encoding {_ENCODING} is not on this machine and "

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 DEFAULT_PORT = 8000
-_ABOUT_A_FILTER = re.compile(r"\bwhere\b|where_document|\boperand value\b|\boperator \$", re.IGNORECASE)
+_ABOUT_A_FILTER = re.compile(
+    r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
+)
 
 
 def chroma() -> Any:

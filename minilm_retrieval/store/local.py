@@ -54,6 +54,17 @@ def forget_stale_indexes(client: Any) -> None:
         server.start()
 
 
+def refresh_if_changed(client: Any) -> None:
+    """Make a client that only reads a local directory read its indexes anew if the database has changed since then."""
+    directory = local_directory(client)
+    server = getattr(client, "_server", client)
+    # Noted as it was before: what is written meanwhile is seen the next time.
+    if directory is not None and _last_changes.get(server) != (counter := _change_counter(directory)):
+        server.start()
+        if counter is not None:
+            _last_changes[server] = counter
+
+
 def note_own_changes(client: Any) -> None:
     """Note that the database is as this client left it."""
     directory = local_directory(client)

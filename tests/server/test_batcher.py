@@ -16,7 +16,7 @@ from fake_engine import FakeEngine, fake_vector
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.errors import EngineError
-from minilm_retrieval.server.batcher import Batcher, QueueFullError
+from minilm_retrieval.server.batcher import Batcher, QueueFullError, StoppingError
 
 BAD = 666
 
@@ -175,8 +175,18 @@ async def test_stopping_finishes_what_was_accepted_and_takes_nothing_more() -> N
         await asyncio.sleep(0.05)
         stopping = asyncio.ensure_future(asyncio.to_thread(made.stop))
         await asyncio.sleep(0.05)
-        with pytest.raises(EngineError, match="being stopped"):
+        with pytest.raises(StoppingError, match="being stopped"):
             await made.embed([ids(1, 2)])
         engine.gate.set()
         assert (await accepted).shape == (300, 384)
         await stopping
+
+
+async def test_a_fault_beside_the_engine_fails_its_batch_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with batcher(FakeEngine()) as (made, observed):
+        monkeypatch.setattr(observed, "computed", lambda *facts: 1 / 0)
+        for _ in range(5):
+            with pytest.raises(ZeroDivisionError):
+                await made.embed([ids(1, 2)])
+        monkeypatch.undo()
+        assert (await made.embed([ids(1, 2)])).shape == (1, 384)

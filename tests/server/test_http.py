@@ -19,7 +19,7 @@ async def test_a_request_that_takes_too_long_is_given_up(fake_engine: FakeEngine
 
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://server") as client,
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
     ):
         service = app.state.minilm.service
         await service.ready.wait()
@@ -46,7 +46,7 @@ async def test_a_full_queue_refuses_before_it_reads(body: bytes, fake_engine: Fa
 
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://server") as client,
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
     ):
         service = app.state.minilm.service
         await service.ready.wait()

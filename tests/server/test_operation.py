@@ -93,6 +93,23 @@ async def test_request_ids(fake_engine: FakeEngine) -> None:
         assert odd.headers["x-request-id"].startswith("req_")
 
 
+async def test_only_names_of_this_machine_are_answered_without_keys(fake_engine: FakeEngine) -> None:
+    async with asgi_client() as open_to_us, asgi_client(api_keys=(SECRET,)) as keyed:
+        for host in ("localhost", "localhost:8444", "127.0.0.1:8444", "[::1]:8444", "app.localhost", "192.168.1.5"):
+            assert (await open_to_us.get("/v1/models", headers={"Host": host})).status_code == 200
+        for host in ("evil.example", "evil.example:8444", "localhost.evil.example", ""):
+            refused = await open_to_us.get("/v1/models", headers={"Host": host})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "unknown_host")
+        headers = {"Host": "minilm.example", "Authorization": f"Bearer {SECRET}"}
+        assert (await keyed.get("/v1/models", headers=headers)).status_code == 200
+
+
+async def test_probes_may_ask_for_the_head_alone(fake_engine: FakeEngine) -> None:
+    async with asgi_client() as client:
+        for path in ("/health", "/ready", "/live"):
+            assert (await client.head(path)).status_code == 200
+
+
 async def test_unknown_paths_and_methods(fake_engine: FakeEngine) -> None:
     async with asgi_client() as client:
         missing = await client.get("/v1/chat/completions")
@@ -108,7 +125,7 @@ async def test_not_ready_until_the_model_is_loaded() -> None:
 
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://server", timeout=60) as client,
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost", timeout=60) as client,
     ):
         early = await client.get("/ready")
         assert early.status_code == 503
@@ -162,6 +179,7 @@ async def test_the_log_says_what_happened_and_nothing_private(
             await client.post("/v1/embeddings", json={"input": [TEXT, 5]}, headers=headers)
             await client.post("/v1/embeddings", json={"input": TEXT}, headers={"Authorization": "Bearer other"})
             await client.get("/health")
+            await client.get("/a%0a2026 INFO forged%1b[31m")
             warnings.warn("something to know", stacklevel=1)
     finally:
         for name, handlers in before.items():
@@ -173,6 +191,8 @@ async def test_the_log_says_what_happened_and_nothing_private(
     assert SECRET not in written
     assert "other" not in written
     assert "something to know" in written
+    assert "\n2026 INFO forged" not in written
+    assert "\x1b" not in written
     lines = [line for line in written.splitlines() if "/v1/embeddings" in line]
     assert len(lines) == 3, "health is asked for too often to be told each time"
     if form == "json":
@@ -216,7 +236,7 @@ async def test_a_client_that_goes_takes_its_texts_out_of_the_queue(fake_engine: 
             "path": "/v1/embeddings",
             "raw_path": b"/v1/embeddings",
             "query_string": b"",
-            "headers": [],
+            "headers": [(b"host", b"localhost")],
             "scheme": "http",
             "server": ("server", 80),
             "client": ("here", 1),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -69,30 +70,41 @@ def test_a_port_that_is_taken_is_said(capfd: pytest.CaptureFixture[str]) -> None
 async def test_clients_that_misbehave() -> None:
     with running_server("--body-timeout", "0.5", "--max-body-bytes", "5000") as server:
         async with Connection(server.port) as slow:
-            slow.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            slow.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
             answer = await slow.answer()
             assert (answer.status, error_type(answer)) == (408, "invalid_request_error")
             assert "body_timeout" in answer.json()["error"]["message"]
             assert await slow.reader.read() == b"", "and the connection is closed"
         async with Connection(server.port) as large:
-            large.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 6000\r\n\r\n")
+            large.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6000\r\n\r\n")
             assert (await large.answer()).status == 413
         async with Connection(server.port) as chunked:
-            chunked.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            chunked.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
             chunked.send(b"1000\r\n" + b"x" * 0x1000 + b"\r\n1000\r\n" + b"x" * 0x1000 + b"\r\n")
             assert (await chunked.answer()).status == 413
         async with Connection(server.port) as half:
-            body = json.dumps({"input": "a"}).encode()
-            half.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            body = b'{"input": "a"}'
+            half.send(
+                b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
             half.writer.write_eof()
             with pytest.raises((EOFError, AssertionError, ConnectionError)):
                 # It is taken for a client that has gone: its connection is closed, if it was not answered before.
                 assert (await half.answer(5)).status != 200
         async with Connection(server.port) as gone:
-            gone.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            gone.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         async with Connection(server.port) as nonsense:
             nonsense.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no HTTP\r\n\r\n")
             assert (await nonsense.answer()).status == 400
+        async with Connection(server.port) as endless:
+            endless.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+            for _ in range(10):
+                endless.send(b"X: " + b"x" * 60_000 + b"\r\n")
+                await asyncio.sleep(0.02)
+            refused = False
+            with suppress(EOFError, ConnectionError):
+                refused = (await endless.answer(5)).status != 400
+            assert not refused, "it is told, or cut off"
         async with Connection(server.port) as silent:
             await asyncio.sleep(0.1)
             assert silent.writer.can_write_eof()
@@ -141,6 +153,21 @@ async def test_a_cancelled_request_frees_the_processor() -> None:
 def queued(http: httpx.Client) -> float:
     lines = http.get("/metrics").text.splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("minilm_queue_texts ")))
+
+
+async def test_a_store_that_hangs_holds_up_nothing_else() -> None:
+    """A Chroma server that takes connections and never answers: time limits hold, and the server can be stopped."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(50)
+        place = ("--chroma-host", "127.0.0.1", "--chroma-port", str(silent.getsockname()[1]))
+        with running_server(*place, "--timeout", "1") as server, httpx.Client(base_url=server.url, timeout=30) as http:
+            for _ in range(3):
+                started = time.monotonic()
+                assert http.get("/v1/vector_stores").status_code == 503
+                assert http.post("/v1/vector_stores/docs/search", json={"query": "a"}).status_code == 503
+                assert time.monotonic() - started < 10
+            await healthy(server)
 
 
 async def test_keys_from_a_file(tmp_path: Path) -> None:

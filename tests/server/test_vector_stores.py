@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ async def test_what_is_wrong_is_named(body: dict[str, Any], param: str, http: ht
         {"type": "in", "key": "number", "value": []},
         {"type": "in", "key": "number", "value": [1, "a"]},
         {"type": "eq", "key": "$and", "value": 1},
+        {"type": "or", "filters": [{"type": "eq", "key": "a", "value": 1}] * 3000},
     ],
 )
 async def test_a_filter_that_chroma_refuses_is_the_clients_mistake(
@@ -161,7 +163,7 @@ async def test_collections_that_cannot_be_searched(http: httpx.AsyncClient) -> N
     assert (absent.status_code, absent.json()["error"]["code"]) == (404, "vector_store_not_found")
     assert "topics" in absent.json()["error"]["message"]
     strange = await http.post("/v1/vector_stores/strange/search", json={"query": "a"})
-    assert strange.status_code == 409
+    assert (strange.status_code, strange.json()["error"]["code"]) == (400, "other_model")
     assert found(await http.post("/v1/vector_stores/vacant/search", json={"query": "a"})) == []
 
 
@@ -221,3 +223,22 @@ async def test_what_another_process_writes_and_rewrites_is_found(
         assert (await search(http)).status_code == 404
         run_python(WRITE, path, "four", "five")
         assert len(found(await search(http))) == 2
+
+
+async def test_searches_go_on_while_another_process_writes(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    run_python(WRITE, path, "first")
+    async with asgi_client(lambda: connect(path=path)) as http:
+        names = [f"name-{number}" for number in range(300)]
+        script = f"import time\n{WRITE}\nfor part in range(4):\n" + (
+            "    index_documents(collection, [Document(f'{part}-{n}', f'Cat {part} {n}.') for n in range(20)])\n"
+            "    time.sleep(0.3)\n"
+        )
+        writing = asyncio.ensure_future(asyncio.to_thread(run_python, script, path, *names))
+        statuses = []
+        while not writing.done():
+            statuses.append((await http.post("/v1/vector_stores/notes/search", json={"query": "cat"})).status_code)
+            await asyncio.sleep(0.02)
+        await writing
+        assert set(statuses) == {200}
+        assert len(statuses) > 10
