@@ -149,7 +149,7 @@ class _Requests:
         try:
             for batch in batches:
                 # What is finished is handed on at once: the next batch may be long in coming.
-                while len(running) == self._in_flight or (running and running[0][0].wait_for(0)):
+                while len(running) == self._in_flight or (running and _is_done(running[0][0])):
                     yield self._finish(running)
                     _refuse_after_fork(process)
                 running.append((self._start(batch), batch))
@@ -159,8 +159,6 @@ class _Requests:
         finally:
             if os.getpid() == process:
                 # Their results are not wanted any more, nor is a failure of theirs.
-                for request, _ in running:
-                    request.cancel()
                 for request, _ in running:
                     with suppress(RuntimeError):
                         request.wait()
@@ -194,6 +192,13 @@ class _Requests:
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
         self._free.append(request)
         return vectors
+
+
+def _is_done(request: ov.InferRequest) -> bool:
+    try:
+        return bool(request.wait_for(0))
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO failed: {error}") from error
 
 
 def _refuse_after_fork(process: int) -> None:
