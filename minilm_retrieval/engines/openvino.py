@@ -29,11 +29,6 @@ from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
 
-# Batches that wait for a stream. Chroma keeps the interpreter locked while it writes, for almost half a second at a
-# time, and no stream should wait for its next batch until that is over. Many more would be held back, with what they
-# belong to, when the next texts are long in coming.
-_AHEAD = 16
-
 
 def has_bfloat16(core: ov.Core | None = None) -> bool:
     """Tell whether the processor computes with bfloat16 itself."""
@@ -139,7 +134,8 @@ class _Requests:
 
     def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
         self._compiled = compiled
-        self._in_flight = streams + _AHEAD
+        # One more than can run, so that no stream waits for its next batch.
+        self._in_flight = streams + 1
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
@@ -148,8 +144,7 @@ class _Requests:
         process = os.getpid()
         try:
             for batch in batches:
-                # What is finished is handed on at once: the next batch may be long in coming.
-                while len(running) == self._in_flight or (running and _is_done(running[0][0])):
+                if len(running) == self._in_flight:
                     yield self._finish(running)
                     _refuse_after_fork(process)
                 running.append((self._start(batch), batch))
@@ -192,13 +187,6 @@ class _Requests:
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
         self._free.append(request)
         return vectors
-
-
-def _is_done(request: ov.InferRequest) -> bool:
-    try:
-        return bool(request.wait_for(0))
-    except RuntimeError as error:
-        raise EngineError(f"OpenVINO failed: {error}") from error
 
 
 def _refuse_after_fork(process: int) -> None:
