@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -11,15 +11,12 @@ from starlette.responses import Response
 
 from minilm_retrieval.server.failures import RequestError
 from minilm_retrieval.server.http import json_response, note, parsed, while_connected
+from minilm_retrieval.server.inputs import Ids, Sequences, Texts, as_sequences, as_texts
 from minilm_retrieval.server.responses import openai_errors, request_body, state
 from minilm_retrieval.server.service import Embedded, EmbeddingService
 from minilm_retrieval.server.threads import in_thread
 from minilm_retrieval.server.token_input import decoded
 
-# Of a million items that are wrong one is told, and the others take no time.
-Texts = Annotated[list[StrictStr], Field(fail_fast=True)]
-Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(fail_fast=True)]
-Sequences = Annotated[list[Ids], Field(fail_fast=True)]
 router = APIRouter(tags=["OpenAI"])
 _NAME = "all-MiniLM-L6-v2"
 
@@ -97,15 +94,12 @@ async def create_embeddings(request: Request) -> Response:
     )
 
 
-async def _embedded(service: EmbeddingService, input: str | list[str] | list[int] | list[list[int]]) -> Embedded:
-    if isinstance(input, str):
-        return await service.embed([input])
-    if not input:
+async def _embedded(service: EmbeddingService, input: Any) -> Embedded:
+    if input == []:
         raise RequestError(400, "input is an empty list; expected at least one text.", param="input")
-    first: Any = input[0]
-    if isinstance(first, str):
-        return await service.embed(input)  # type: ignore[arg-type]
-    sequences: Any = [input] if isinstance(first, int) else input
+    if (texts := as_texts(input)) is not None:
+        return await service.embed(texts)
+    sequences = as_sequences(input)
     service.check_number(len(sequences))
     return await service.embed(await in_thread(decoded, sequences))
 

@@ -192,23 +192,11 @@ class EmbeddingService:
 
     def check_number(self, texts: int) -> None:
         """Refuse a request of more texts than are taken at once."""
-        if texts > self._options.max_texts:
-            raise RequestError(
-                400,
-                f"The request has {texts} texts; at most {self._options.max_texts} are taken at once (max_texts). "
-                "Send them in several requests.",
-                param="input",
-            )
+        _check_limit(texts, self._options.max_texts, "texts", "max_texts")
 
     def check_tokens(self, tokens: int) -> None:
         """Refuse a request of more tokens than are taken at once."""
-        if tokens > self._options.max_tokens:
-            raise RequestError(
-                400,
-                f"The request has {tokens} tokens; at most {self._options.max_tokens} are taken at once (max_tokens). "
-                "Send its texts in several requests.",
-                param="input",
-            )
+        _check_limit(tokens, self._options.max_tokens, "tokens", "max_tokens")
 
     async def _parts(self) -> tuple[Pipeline, Batcher]:
         """Return what computes, once the model is loaded."""
@@ -216,6 +204,16 @@ class EmbeddingService:
         if self._loaded is None:
             raise StoppingError("The server is being stopped.")
         return self._loaded
+
+
+def _check_limit(count: int, limit: int, unit: str, option: str) -> None:
+    if count > limit:
+        raise RequestError(
+            400,
+            f"The request has {count} {unit}; at most {limit} are taken at once ({option}). "
+            "Send its texts in several requests.",
+            param="input",
+        )
 
 
 def _tokenize(pipeline: Pipeline, texts: list[str], keep_end: bool) -> list[Tokens]:

@@ -13,7 +13,7 @@ from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundE
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.hits import Hit
-from minilm_retrieval.store.local import refresh_if_changed
+from minilm_retrieval.store.local import forget_stale_indexes
 from minilm_retrieval.store.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -108,6 +108,6 @@ class VectorStores:
                     self._client = self._connect()
             if time.monotonic() - self._looked > _FRESH_SECONDS:
                 with store_errors("looking for what others wrote"):
-                    refresh_if_changed(self._client)
+                    forget_stale_indexes(self._client)
                 self._looked = time.monotonic()
             return self._client

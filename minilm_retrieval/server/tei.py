@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -12,14 +12,11 @@ from minilm_retrieval import __version__
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.server.failures import EMPTY, RequestError
 from minilm_retrieval.server.http import json_response, note, parsed, while_connected
+from minilm_retrieval.server.inputs import Ids, Sequences, Texts, as_sequences, as_texts
 from minilm_retrieval.server.responses import request_body, state, tei_errors
 from minilm_retrieval.server.service import Embedded, EmbeddingService
 from minilm_retrieval.similarity import cosine_similarity
 
-# Of a million items that are wrong one is told, and the others take no time.
-Texts = Annotated[list[StrictStr], Field(fail_fast=True)]
-Ids = Annotated[list[Annotated[StrictInt, Field(ge=0, le=0xFFFFFFFF)]], Field(fail_fast=True)]
-Sequences = Annotated[list[Ids], Field(fail_fast=True)]
 Direction = Literal["right", "left", "Right", "Left"]
 router = APIRouter(tags=["text-embeddings-inference"])
 
@@ -116,13 +113,11 @@ async def embed(request: Request) -> Response:
 
 
 async def _embedded(service: EmbeddingService, wanted: EmbedRequest) -> Embedded:
-    inputs: Any = [wanted.inputs] if isinstance(wanted.inputs, str) else wanted.inputs
-    if not inputs:
+    if wanted.inputs == []:
         raise RequestError(400, "`inputs` cannot be empty.", code=EMPTY)
-    if isinstance(inputs[0], str):
-        return await service.embed(inputs, wanted.on_truncate(), wanted.keep_end())
-    sequences = [inputs] if isinstance(inputs[0], int) else inputs
-    return await service.embed_ids(sequences, wanted.on_truncate(), wanted.keep_end())
+    if (texts := as_texts(wanted.inputs)) is not None:
+        return await service.embed(texts, wanted.on_truncate(), wanted.keep_end())
+    return await service.embed_ids(as_sequences(wanted.inputs), wanted.on_truncate(), wanted.keep_end())
 
 
 @router.post(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -12,9 +11,10 @@ from starlette.responses import Response
 
 from minilm_retrieval.server.failures import EMPTY, RequestError
 from minilm_retrieval.server.http import json_response, parsed, while_connected
+from minilm_retrieval.server.inputs import Ids, Sequences, Texts, as_sequences
 from minilm_retrieval.server.responses import request_body, state, tei_errors
 from minilm_retrieval.server.service import EmbeddingService
-from minilm_retrieval.server.tei import Ids, Sequences, Texts, check_prompt
+from minilm_retrieval.server.tei import check_prompt
 from minilm_retrieval.tokenizer import Tokenizer
 
 # TEI has the same limit. The tokenizer keeps the interpreter locked for as long as a text takes: some 70 ms for the
@@ -93,11 +93,9 @@ async def decode(request: Request) -> Response:
     """Put token ids together to text, as far as the tokens keep it; ids that are no token's are left out."""
     shared = state(request)
     wanted = await parsed(request, shared.options, DecodeRequest)
-    ids: Any = wanted.ids
-    if not ids:
+    if not wanted.ids:
         raise RequestError(400, "`ids` cannot be empty.", code=EMPTY)
-    sequences = [ids] if isinstance(ids[0], int) else ids
-    work = _decoded(shared.service, sequences, wanted.skip_special_tokens)
+    work = _decoded(shared.service, as_sequences(wanted.ids), wanted.skip_special_tokens)
     return json_response(await while_connected(request, shared.options, work))
 
 

@@ -43,19 +43,11 @@ def full_disk(client: Any) -> str:
 
 
 def forget_stale_indexes(client: Any) -> None:
-    """Make a client over a local directory read its indexes anew if the database has changed since it last wrote.
+    """Make a client over a local directory read its indexes anew if the database has changed since it read or wrote it.
 
     Chroma keeps indexes in memory and does not look whether another process has written to them; the next write would
     put the old index over the new one, and its vectors would be lost.
     """
-    directory = local_directory(client)
-    server = getattr(client, "_server", client)
-    if directory is not None and _last_changes.get(server) != _change_counter(directory):
-        server.start()
-
-
-def refresh_if_changed(client: Any) -> None:
-    """Make a client that only reads a local directory read its indexes anew if the database has changed since then."""
     directory = local_directory(client)
     server = getattr(client, "_server", client)
     # Noted as it was before: what is written meanwhile is seen the next time.

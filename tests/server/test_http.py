@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from asgi import asgi_client
+from asgi import asgi_application, asgi_client
 from fake_engine import FakeEngine
 
 from minilm_retrieval.server import ServerOptions, create_app
@@ -15,14 +15,8 @@ from minilm_retrieval.server.batcher import QueueFullError
 
 async def test_a_request_that_takes_too_long_is_given_up(fake_engine: FakeEngine) -> None:
     app = create_app(options=ServerOptions(timeout=0.05))
-    from httpx import ASGITransport, AsyncClient
-
-    async with (
-        app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
-    ):
+    async with asgi_application(app) as client:
         service = app.state.minilm.service
-        await service.ready.wait()
         ended = asyncio.Event()
 
         async def slow(*texts: Any) -> None:
@@ -42,14 +36,8 @@ async def test_a_request_that_takes_too_long_is_given_up(fake_engine: FakeEngine
 @pytest.mark.parametrize("body", [b'{"input": "a"}', b"no JSON, and never read"])
 async def test_a_full_queue_refuses_before_it_reads(body: bytes, fake_engine: FakeEngine) -> None:
     app = create_app()
-    from httpx import ASGITransport, AsyncClient
-
-    async with (
-        app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
-    ):
+    async with asgi_application(app) as client:
         service = app.state.minilm.service
-        await service.ready.wait()
 
         def full() -> None:
             raise QueueFullError("9 requests wait already, and at most 9 may", 2.2)

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from asgi import asgi_client
+from asgi import asgi_application, asgi_client
 from fake_engine import FakeEngine
 
 from minilm_retrieval.errors import InvalidOptionError
@@ -120,13 +120,7 @@ async def test_unknown_paths_and_methods(fake_engine: FakeEngine) -> None:
 
 
 async def test_not_ready_until_the_model_is_loaded() -> None:
-    app = create_app()
-    from httpx import ASGITransport, AsyncClient
-
-    async with (
-        app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://localhost", timeout=60) as client,
-    ):
+    async with asgi_application(create_app(), ready=False) as client:
         early = await client.get("/ready")
         assert early.status_code == 503
         assert (await client.get("/live")).status_code == 200
