@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.cli.texts import json_filter
 from minilm_retrieval.store import DEFAULT_K, Hit, Retriever, open_collection
 
 
@@ -41,8 +40,8 @@ def search(
         hits = retriever.search(
             query,
             k=k,
-            where=_filter(where, "--where"),
-            where_document=_filter(where_document, "--where-document"),
+            where=json_filter(where, "--where"),
+            where_document=json_filter(where_document, "--where-document"),
             min_score=min_score,
             exact="auto" if exact is None else exact,
         )
@@ -52,18 +51,6 @@ def search(
             typer.echo("Nothing found.", err=True)
         else:
             _print_hits(hits)
-
-
-def _filter(text: str | None, name: str) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json_module.loads(text)
-    except ValueError as error:
-        raise InvalidOptionError(f'{name} must be JSON, such as \'{{"topic": "try"}}\': {error}') from error
-    if not isinstance(value, dict):
-        raise InvalidOptionError(f"{name} must be a JSON object, got {text!r}.")
-    return value
 
 
 def _print_hits(hits: list[Hit]) -> None:

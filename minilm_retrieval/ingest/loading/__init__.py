@@ -2,5 +2,6 @@
 
 from minilm_retrieval.ingest.loading.loader import LoadedDocuments, load_documents
 from minilm_retrieval.ingest.loading.names import source_name
+from minilm_retrieval.ingest.loading.texts import read_texts
 
-__all__ = ["LoadedDocuments", "load_documents", "source_name"]
+__all__ = ["LoadedDocuments", "load_documents", "read_texts", "source_name"]

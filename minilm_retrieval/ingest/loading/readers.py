@@ -50,7 +50,7 @@ def read_file(file: SourceFile, text_field: str, encoding: Encoding | None) -> I
         encoding: Of its text; ``None`` to find out.
     """
     try:
-        with _opened(file.path) as stream:
+        with opened(file.path) as stream:
             yield from _documents(file.source, Path(file.path).suffix.lower(), stream, text_field, encoding)
     except (NotTextError, MissingExtraError) as error:
         yield Failure(file.source, str(error)) if file.named else Skipped(file.source, str(error))
@@ -58,7 +58,13 @@ def read_file(file: SourceFile, text_field: str, encoding: Encoding | None) -> I
         yield Failure(file.source, one_line(error))
 
 
-def _opened(path: str) -> BinaryIO:
+def opened(path: str) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+        OSError: It cannot be opened.
+        DocumentError: It is not a regular file.
+    """
     # Without O_NONBLOCK, opening a pipe that has taken the file's place would wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
@@ -78,12 +84,12 @@ def _documents(
         text, metadata = to_markdown(stream.read(), suffix, encoding)
         yield Document(source, text, metadata, "markdown")
     elif suffix in JSONL_SUFFIXES or suffix in CSV_DELIMITERS:
-        yield from _record_documents(source, suffix, stream, text_field, encoding or _first_guess(stream)[0])
+        yield from record_documents(source, suffix, stream, text_field, encoding or first_guess(stream)[0])
     else:
         yield _text_document(source, suffix, stream, encoding)
 
 
-def _first_guess(stream: BinaryIO) -> tuple[Encoding, bool]:
+def first_guess(stream: BinaryIO) -> tuple[Encoding, bool]:
     """Return the encoding that the beginning of a file has, and whether that is all of the file."""
     beginning = stream.read(_BEGINNING_BYTES)
     is_whole = len(beginning) < _BEGINNING_BYTES
@@ -95,7 +101,7 @@ def _text_document(source: str, suffix: str, stream: BinaryIO, encoding: Encodin
     is_certain = True
     if encoding is None:
         # Also so that a film is known to be none before all of it is in memory.
-        encoding, is_certain = _first_guess(stream)
+        encoding, is_certain = first_guess(stream)
     data = stream.read()
     if not is_certain:
         encoding = find_encoding(data)
@@ -103,9 +109,10 @@ def _text_document(source: str, suffix: str, stream: BinaryIO, encoding: Encodin
     return Document(source, text, encoding.metadata, "markdown" if suffix in MARKDOWN_SUFFIXES else "text")
 
 
-def _record_documents(
+def record_documents(
     source: str, suffix: str, stream: BinaryIO, text_field: str, encoding: Encoding
 ) -> Iterator[Document | Failure]:
+    """Yield a document for each record of a JSONL or CSV file, and a failure for each that has none."""
     if suffix in JSONL_SUFFIXES:
         records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
     else:

@@ -1,0 +1,10 @@
+"""What vectors are good for beside search: similarity, clusters, duplicates, and a map of them."""
+
+from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
+
+__all__ = [
+    "EmbeddedTexts",
+    "embed_documents",
+    "texts_of_collection",
+    "texts_of_file",
+]
