@@ -1,9 +1,13 @@
 """What vectors are good for beside search: similarity, clusters, duplicates, and a map of them."""
 
+from minilm_retrieval.analysis.clustering import Cluster, Clustering, cluster_texts
 from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
 
 __all__ = [
+    "Cluster",
+    "Clustering",
     "EmbeddedTexts",
+    "cluster_texts",
     "embed_documents",
     "texts_of_collection",
     "texts_of_file",
