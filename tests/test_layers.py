@@ -13,6 +13,7 @@ FLOORS = {
     "errors": 1,
     "cpu": 1,
     "processor": 1,
+    "rows": 1,
     "similarity": 1,
     "progress": 1,
     "truncation": 1,
