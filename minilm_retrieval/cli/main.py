@@ -12,6 +12,7 @@ from minilm_retrieval.cli.collections import collections
 from minilm_retrieval.cli.compact import compact
 from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.embed import embed
+from minilm_retrieval.cli.eval import eval_app
 from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
@@ -33,6 +34,7 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)
+app.add_typer(eval_app, name="eval")
 
 
 def _print_version(asked: bool) -> None:
