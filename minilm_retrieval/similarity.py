@@ -155,17 +155,10 @@ def _pairs_above(
     rows: Rows, threshold: np.float32, block: int, advance: Callable[[int], None]
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     for some in blocks(len(rows), block):
-        unit = rows.unit(some)
         for others in blocks(len(rows), block, some.start):
-            products = unit @ (unit if others == some else rows.unit(others)).T
-            left, right = np.divmod(np.flatnonzero(products >= threshold - rows.slack), products.shape[1])
-            left, right = left + some.start, right + others.start
-            if others == some:
-                left, right = left[left < right], right[left < right]
-            scores = rows.scores(left, right)
-            kept = scores >= threshold
-            if kept.any():
-                yield left[kept], right[kept], scores[kept]
+            left, right, scores = rows.pairs(some, others, threshold)
+            if len(left):
+                yield left, right, scores
             here = some.stop - some.start
             advance(here * (here - 1) // 2 if others == some else here * (others.stop - others.start))
 

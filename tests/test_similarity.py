@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minilm_retrieval.similarity import cosine_similarity, is_unit, rank
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.similarity import cosine_similarity, is_unit, rank, top_k
 
 numbers = st.floats(-100, 100, width=32)
 
@@ -79,3 +81,43 @@ def test_rank_is_falling_score_then_rising_id(rows: list[tuple[float, str]]) -> 
     assert sorted(order) == list(range(len(rows)))
     ranked = [(-scores[position], ids[position]) for position in order]
     assert ranked == sorted(ranked)
+
+
+@pytest.mark.parametrize("k", [1, 7, 1500, 3000, 9999])
+def test_top_k_is_the_order_of_all_scores(k: int) -> None:
+    chance = np.random.default_rng(5)
+    vectors = chance.standard_normal((3000, 24)).astype(np.float32)
+    vectors[2000:2900] = vectors[chance.integers(0, 30, 900)]
+    queries = np.concatenate([vectors[:3] * 2, chance.standard_normal((2, 24)), np.zeros((1, 24))]).astype(np.float32)
+    positions, scores = top_k(queries, vectors, k)
+    assert (positions.dtype, scores.dtype) == (np.int64, np.float32)
+    for query, places, found in zip(queries, positions, scores, strict=True):
+        every = cosine_similarity(query, vectors)
+        expected = np.argsort(-every, kind="stable")[:k]
+        assert places.tolist() == expected.tolist()
+        assert found.tolist() == every[expected].tolist()
+
+
+def test_top_k_of_many_queries() -> None:
+    vectors = np.random.default_rng(6).standard_normal((2300, 8)).astype(np.float32)
+    positions, scores = top_k(vectors, vectors, 1)
+    assert positions[:, 0].tolist() == list(range(2300))
+    assert (scores == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("queries", "vectors", "shape"),
+    [([], [[1.0, 0.0]], (0, 1)), ([[1.0, 0.0]], [], (1, 0)), (np.zeros((2, 3)), np.zeros((1, 3)), (2, 1))],
+)
+def test_top_k_of_nothing(queries: Any, vectors: Any, shape: tuple[int, int]) -> None:
+    positions, scores = top_k(queries, vectors, 4)
+    assert positions.shape == scores.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("queries", "vectors", "k"),
+    [([1.0, 0.0], [[1.0, 0.0]], 1), ([[1.0]], [[1.0, 0.0]], 1), ([[1.0]], [[1.0]], 0), ([[math.nan]], [[1.0]], 1)],
+)
+def test_top_k_of_what_does_not_fit_is_refused(queries: Any, vectors: Any, k: int) -> None:
+    with pytest.raises(InvalidOptionError):
+        top_k(queries, vectors, k)
