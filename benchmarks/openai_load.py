@@ -13,15 +13,15 @@ import sys
 import time
 
 import numpy as np
-from limits import short_texts
 from openai import AsyncOpenAI
+from services import short_sentences
 
 _WARMUP_SECONDS = 1.0
 
 
 async def load(base: str, in_flight: int, texts_a_request: int, seconds: float) -> dict[str, float]:
     """Keep so many requests in flight; what is answered before the first second is over does not count."""
-    texts = itertools.cycle(list(itertools.islice(short_texts(0), 20_000)))
+    texts = itertools.cycle(short_sentences())
     started = time.perf_counter()
     times: list[float] = []
 

@@ -15,8 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minilm_retrieval.bench.texts import build_text_sets
+from minilm_retrieval.model import load_model
+
 _START_SECONDS = 180.0
 _HERE = Path(__file__).parent
+
+
+def short_sentences() -> list[str]:
+    """Return the short texts of `compare.py`, as many different ones as there are."""
+    sizes = {"short": 660, "mixed": 60, "long": 10, "queries": 60}
+    return build_text_sets(load_model().tokenizer.count, sizes)["short"].texts
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,14 @@ _DESCRIPTION = (
 )
 
 
+# The load of a server is on these; the routes are known to the framework too, for the OpenAPI document.
+_DIRECT = {
+    "/v1/embeddings": openai_embeddings.create_embeddings,
+    "/embeddings": openai_embeddings.create_embeddings,
+    "/embed": tei.embed,
+}
+
+
 def create_app(
     embedder: MiniLMEmbedder | None = None,
     options: ServerOptions | None = None,
@@ -73,7 +81,7 @@ def create_app(
     app.openapi = partial(_documented, app)  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, cast("ExceptionHandler", _refused))
     app.add_exception_handler(RequestValidationError, cast("ExceptionHandler", _malformed))
-    app.add_middleware(Envelope, options=options, metrics=metrics)
+    app.add_middleware(Envelope, options=options, metrics=metrics, direct=_DIRECT)
     # Around the keys: a browser asks whether it may ask without one.
     if options.cors_origins:
         app.add_middleware(

@@ -68,10 +68,11 @@ class Batcher:
         self._jobs: dict[Job, tuple[asyncio.Future[None], float]] = {}
         self._rate = 1000.0
         self._loop = asyncio.get_running_loop()
-        # One more than can run, so that none waits for its next batch.
+        # As many as can run: a batch put together earlier would have fewer texts to choose from, which costs more than
+        # the moment that an engine waits for its next one.
         self._threads = [
             threading.Thread(target=self._work, name=f"minilm-batch-{number}", daemon=True)
-            for number in range(pipeline.workers + 1)
+            for number in range(pipeline.workers)
         ]
         for thread in self._threads:
             thread.start()
