@@ -51,6 +51,14 @@ def test_migrate_default_collection(tmp_path: Path) -> None:
     assert opened.endswith("The spacecraft entered orbit around Mars.")
 
 
+def test_evaluate_with_mteb(tmp_path: Path) -> None:
+    output = run_example("evaluate_with_mteb.py", tmp_path)
+    lines = [line.rpartition(": ")[0] for line in output.splitlines()]
+    names = ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2-int8")
+    assert lines == [f"minilm-retrieval/{name}  {task}" for name in names for task in ("SmallSTS", "SmallRetrieval")]
+    assert all(float(line.rpartition(": ")[2]) > 0.8 for line in output.splitlines())
+
+
 def test_every_example_is_tested() -> None:
     source = Path(__file__).read_text()
     assert [file.name for file in EXAMPLES.glob("*.py") if f'"{file.name}"' not in source] == []

@@ -12,6 +12,7 @@ import typer
 
 from minilm_retrieval.cli import options
 from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.options import PRECISIONS
 from minilm_retrieval.store import Retriever, open_collection
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def retrieval(
         systems: dict[str, Encoder | Retriever] = {}
         if collection is not None:
             opened = open_collection(collection, **options.place(*place))
-            systems[f"collection {collection}"] = Retriever(opened, options.embedder_for(opened, model, threads, None))
+            # By its own name, unless a precision has that.
+            name = f"collection {collection}" if collection in PRECISIONS else collection
+            systems[name] = Retriever(opened, options.embedder_for(opened, model, threads, None))
         precisions = precision or ([] if systems else [options.DEFAULT_PRECISION])
         systems |= _encoders(precisions, model, threads, against)
         report = evaluate_retrieval(
@@ -206,12 +209,9 @@ def _print_figures(report: Comparison, scale: int, digits: int) -> None:
 
 
 def _cells(estimate: Estimate, scale: int, digits: int, sign: str) -> list[str]:
-    # Adding zero makes a plus of the sign of a negative number that is rounded to nothing.
-    value, low, high = (
-        f"{round(scale * number, digits) + 0.0:{sign}.{digits}f}"
-        for number in (estimate.value, estimate.low, estimate.high)
-    )
-    return [value, f"[{low}, {high}]"]
+    # Adding zero takes the sign from a negative number that is rounded to nothing.
+    value, low, high = (round(scale * number, digits) + 0.0 for number in (estimate.value, estimate.low, estimate.high))
+    return [f"{value:{sign}.{digits}f}", f"[{low:.{digits}f}, {high:.{digits}f}]"]
 
 
 def _print_legend(report: Comparison, resampled: str, said: str) -> None:

@@ -53,6 +53,21 @@ class Comparison:
     seed: int
 
 
+def check_resampling(resamples: int, seed: int) -> None:
+    """Make sure, before anything is embedded, that intervals can be computed.
+
+    Raises:
+        InvalidOptionError: ``resamples`` is less than 1, or ``seed`` is negative.
+        MissingExtraError: scipy is not installed.
+    """
+    if resamples < 1 or seed < 0:
+        raise InvalidOptionError(f"Expected at least 1 resample and a seed from 0, got {resamples} and {seed}.")
+    try:
+        import scipy.stats  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("scipy", "eval") from error
+
+
 def compare(
     statistic: Callable[[Rows], Values],
     count: int,
@@ -70,21 +85,12 @@ def compare(
         count: How many queries or pairs there are, at least 2.
         systems: Names; the first one is what the others are compared with.
         measures: Names.
-        resamples: How many.
-        seed: Decides which ones.
-
-    Raises:
-        InvalidOptionError: ``resamples`` is less than 1, or ``seed`` is negative.
-        MissingExtraError: scipy is not installed.
+        resamples: How many, at least 1; see :func:`check_resampling`.
+        seed: Decides which ones, from 0.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
     """
-    try:
-        from scipy.stats import bootstrap
-    except ImportError as error:
-        raise MissingExtraError("scipy", "eval") from error
-    if resamples < 1 or seed < 0:
-        raise InvalidOptionError(f"Expected at least 1 resample and a seed from 0, got {resamples} and {seed}.")
+    from scipy.stats import bootstrap
 
     def with_differences(rows: Rows, axis: int = -1) -> Values:
         figures = statistic(rows)

@@ -107,4 +107,4 @@ def _rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, Record]]:
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise DocumentError(f"line {reader.line_num} is not CSV: {error}") from error
+        raise DocumentError(f"is not CSV near line {reader.line_num}: {error}") from error

@@ -12,7 +12,7 @@ import numpy as np
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError, MissingExtraError
 from minilm_retrieval.evaluation.beir import DEFAULT_SPLIT, JudgedCollection, read_collection
-from minilm_retrieval.evaluation.bootstrap import DEFAULT_RESAMPLES, Comparison, Rows, Values, compare
+from minilm_retrieval.evaluation.bootstrap import DEFAULT_RESAMPLES, Comparison, Rows, Values, check_resampling, compare
 from minilm_retrieval.evaluation.encoders import CheckedEncoder, Encoder, blocks
 from minilm_retrieval.evaluation.searches import ExactSearch, Found, StoredSearch, temporary_index
 from minilm_retrieval.progress import progress_bar
@@ -87,6 +87,7 @@ def evaluate_retrieval(
     """
     if not systems:
         raise InvalidOptionError("Give at least one system to evaluate.")
+    check_resampling(resamples, seed)
     parsed = _parsed(measures)
     data = read_collection(directory, split)
     if len(data.query_ids) < _LEAST_QUERIES:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
-from minilm_retrieval.evaluation.bootstrap import DEFAULT_RESAMPLES, Comparison, Rows, Values, compare
+from minilm_retrieval.evaluation.bootstrap import DEFAULT_RESAMPLES, Comparison, Rows, Values, check_resampling, compare
 from minilm_retrieval.evaluation.encoders import CheckedEncoder, Encoder, blocks
 from minilm_retrieval.evaluation.records import Record, listed, read_records, text_in
 from minilm_retrieval.progress import progress_bar
@@ -81,6 +81,7 @@ def evaluate_sts(
     """
     if not systems:
         raise InvalidOptionError("Give at least one system to evaluate.")
+    check_resampling(resamples, seed)
     pairs = _read_pairs(file, score_field, text_fields, encoding)
     encoders = {name: CheckedEncoder(name, encoder) for name, encoder in systems.items()}
     cosines = []
