@@ -148,7 +148,7 @@ def pairs_above(
     rows = Rows(vectors)
     if block < 1:
         raise InvalidOptionError(f"block must be at least 1, got {block}.")
-    return _pairs_above(rows, _threshold(threshold), block, advance or _nobody)
+    return _pairs_above(rows, checked_threshold(threshold), block, advance or _nobody)
 
 
 def _pairs_above(
@@ -161,6 +161,18 @@ def _pairs_above(
                 yield left, right, scores
             here = some.stop - some.start
             advance(here * (here - 1) // 2 if others == some else here * (others.stop - others.start))
+
+
+def checked_threshold(value: float) -> np.float32:
+    """Return a threshold as it is compared with scores.
+
+    Raises:
+        InvalidOptionError: No cosine similarity can be so high or low.
+    """
+    if not -1.0 <= value <= 1.0:
+        raise InvalidOptionError(f"The threshold is a cosine similarity, between -1 and 1, got {value}.")
+    threshold: np.float32 = np.float32(value)
+    return threshold
 
 
 def communities(
@@ -188,7 +200,7 @@ def communities(
     >>> communities([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0], [-1.0, 0.0], [0.2, 1.0]], 0.9).tolist()
     [-1, 0, 0, -1, 0]
     """
-    rows, at_least, advance = Rows(vectors), _threshold(threshold), advance or _nobody
+    rows, at_least, advance = Rows(vectors), checked_threshold(threshold), advance or _nobody
     if min_size < 1:
         raise InvalidOptionError(f"min_size must be at least 1, got {min_size}.")
     counts = np.zeros(len(rows), dtype=np.int64)
@@ -234,13 +246,6 @@ def _by_size(labels: IntArray) -> IntArray:
     numbers[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
     numbers[-1] = -1
     return numbers[labels]
-
-
-def _threshold(value: float) -> np.float32:
-    if not -1.0 <= value <= 1.0:
-        raise InvalidOptionError(f"The threshold is a cosine similarity, between -1 and 1, got {value}.")
-    threshold: np.float32 = np.float32(value)
-    return threshold
 
 
 def _nobody(steps: int) -> None:

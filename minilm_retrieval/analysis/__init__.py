@@ -1,14 +1,18 @@
 """What vectors are good for beside search: similarity, clusters, duplicates, and a map of them."""
 
 from minilm_retrieval.analysis.clustering import Cluster, Clustering, cluster_texts
+from minilm_retrieval.analysis.duplicates import DuplicatePair, Duplicates, find_duplicates
 from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
 
 __all__ = [
     "Cluster",
     "Clustering",
+    "DuplicatePair",
+    "Duplicates",
     "EmbeddedTexts",
     "cluster_texts",
     "embed_documents",
+    "find_duplicates",
     "texts_of_collection",
     "texts_of_file",
 ]

@@ -11,6 +11,7 @@ from minilm_retrieval.cli.bench import bench
 from minilm_retrieval.cli.collections import collections
 from minilm_retrieval.cli.compact import compact
 from minilm_retrieval.cli.doctor import doctor
+from minilm_retrieval.cli.duplicates import duplicates
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.eval import eval_app
 from minilm_retrieval.cli.index import index
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(index, search, serve, remove, collections, verify, reembed, compact, export, import_),
-    *(embed, bench, doctor),
+    *(embed, duplicates, bench, doctor),
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)

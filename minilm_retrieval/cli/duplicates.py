@@ -1,0 +1,127 @@
+"""``minilm duplicates``."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minilm_retrieval.cli import options, texts
+from minilm_retrieval.cli.shown import place, shortened
+from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.similarity import checked_threshold
+
+if TYPE_CHECKING:
+    from minilm_retrieval.analysis import DuplicatePair, Duplicates, EmbeddedTexts
+
+_THRESHOLD = 0.95
+_SHOWN = 20
+_FIELDS = ("score", "left_id", "right_id", "left_text", "right_text")
+_DECIMALS = 6
+_WIDEST_BESIDE = 16
+
+
+def duplicates(
+    file: texts.TextFile = None,
+    collection: texts.CollectionName = None,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Least cosine similarity of a pair. At 0.95 texts differ in case, signs or a small word, now and then "
+            "in a number or a name; at 0.85 many say the same in other words."
+        ),
+    ] = _THRESHOLD,
+    limit: Annotated[
+        int | None,
+        typer.Option(help=f"Print at most so many pairs. Default: {_SHOWN}, or with --json all.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Write all pairs to this .csv or .jsonl file.")
+    ] = None,
+    text_field: texts.TextField = "text",
+    encoding: texts.Encoding = None,
+    where: texts.Where = None,
+    path: options.ChromaPath = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    ssl: options.Ssl = False,
+    header: options.Headers = None,
+    model: options.Model = None,
+    threads: options.Threads = None,
+    precision: options.RecordedPrecision = None,
+    json: options.JsonOutput = False,
+) -> None:
+    """Find texts that are nearly the same: every pair with at least a cosine similarity, best first.
+
+    Each text is compared with every other, so no pair is missed. Nothing is changed.
+    """
+    from minilm_retrieval.analysis import find_duplicates
+    from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+
+    with options.user_errors():
+        if limit is not None and limit < 0:
+            raise InvalidOptionError(f"--limit must be 0 or more, got {limit}.")
+        checked_threshold(threshold)
+        if output is not None:
+            check_output(output, TABLES)
+        source = texts.TextSource(
+            file, collection, (path, host, port, ssl, header), where, text_field, encoding, model, threads, precision
+        )
+        loaded = source.load(not json)
+        found = find_duplicates(loaded, threshold, show_progress=not json and sys.stderr.isatty())
+        if output is not None:
+            save_table(output, _FIELDS, _rows(loaded, found))
+        if json:
+            _print_json(_rows(loaded, found.best(len(found) if limit is None else limit)))
+        else:
+            shown = _SHOWN if limit is None else limit
+            _print(loaded, list(found.best(shown)))
+            typer.echo(_summary(found, len(loaded), threshold, shown, output))
+
+
+def _rows(loaded: EmbeddedTexts, pairs: Iterable[DuplicatePair]) -> Iterator[tuple[Any, ...]]:
+    for left, right, score in pairs:
+        ids, found = loaded.ids, loaded.texts
+        yield round(score, _DECIMALS), ids[left], ids[right], found[left], found[right]
+
+
+def _print_json(rows: Iterable[tuple[Any, ...]]) -> None:
+    """Print a list, one pair after the other, since there may be millions of them."""
+    opening = "[\n"
+    for row in rows:
+        typer.echo(
+            f"{opening}  {json_module.dumps(dict(zip(_FIELDS, row, strict=True)), ensure_ascii=False)}", nl=False
+        )
+        opening = ",\n"
+    typer.echo("[]" if opening == "[\n" else "\n]")
+
+
+def _print(loaded: EmbeddedTexts, pairs: list[DuplicatePair]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    places = {row: place(loaded.ids[row], loaded.metadatas[row]) for pair in pairs for row in pair[:2]}
+    width = max(map(len, places.values()), default=0)
+    for left, right, score in pairs:
+        for row, margin in (left, f"{score:.4f}  "), (right, " " * 8):
+            line = Text(margin, style="bold").append(places[row], style="not bold cyan")
+            # A text stands beside its number, but below the name of a file.
+            line.append(" " * (width - len(places[row]) + 2) if width <= _WIDEST_BESIDE else f"\n{'':10}")
+            line.append(shortened(loaded.texts[row]), style="not bold")
+            console.print(line, soft_wrap=True)
+        console.print()
+
+
+def _summary(found: Duplicates, texts: int, threshold: float, shown: int, output: str | None) -> str:
+    if not len(found):
+        compared = f"No two of {texts:,} texts" if texts > 1 else "There is only one text: no two"
+        return f"{compared} have a similarity of {threshold:g} or more."
+    number = "1 pair has" if len(found) == 1 else f"{len(found):,} pairs have"
+    line = f"{number} a similarity of {threshold:g} or more: {found.texts_in_pairs:,} of {texts:,} texts are in one."
+    if output is not None:
+        return f"{line} All are in {output}."
+    return f"{line} Not all are shown: see --limit and --output." if shown < len(found) else line
