@@ -2,6 +2,8 @@
 
 from minilm_retrieval.analysis.clustering import Cluster, Clustering, cluster_texts
 from minilm_retrieval.analysis.duplicates import DuplicatePair, Duplicates, find_duplicates
+from minilm_retrieval.analysis.projection import check_projection, project
+from minilm_retrieval.analysis.text_map import TextMap, check_map_file, map_texts
 from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
 
 __all__ = [
@@ -10,9 +12,14 @@ __all__ = [
     "DuplicatePair",
     "Duplicates",
     "EmbeddedTexts",
+    "TextMap",
+    "check_map_file",
+    "check_projection",
     "cluster_texts",
     "embed_documents",
     "find_duplicates",
+    "map_texts",
+    "project",
     "texts_of_collection",
     "texts_of_file",
 ]

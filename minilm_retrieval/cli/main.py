@@ -15,6 +15,7 @@ from minilm_retrieval.cli.duplicates import duplicates
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.eval import eval_app
 from minilm_retrieval.cli.index import index
+from minilm_retrieval.cli.map import map_
 from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
 from minilm_retrieval.cli.search import search
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(index, search, serve, remove, collections, verify, reembed, compact, export, import_),
-    *(embed, duplicates, bench, doctor),
+    *(embed, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)

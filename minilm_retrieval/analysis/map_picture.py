@@ -1,0 +1,173 @@
+"""A map of texts as a picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minilm_retrieval.analysis.coloring import SCALE, shortened
+from minilm_retrieval.analysis.pictures import write
+from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from minilm_retrieval.analysis.text_map import TextMap
+
+_INCHES = 12.0
+# About what the legend leaves of the width, and what the title needs of the height.
+_MAP_INCHES = 8.5
+_TITLE_INCHES = 1.5
+_HEIGHTS = (6.0, 11.0)
+_MARGIN = 0.3
+_DOTS_PER_INCH = 160
+# Pixels of a page are 1/96 inch, points of a picture 1/72.
+_POINTS_PER_PIXEL = 0.75
+_LONGEST_LABEL = 28
+_MOST_FOR_MIDDLE = 500
+_INK = "#24292f"
+_FAINT = "#6b7280"
+# What a machine may have for scripts that the first lacks, in this order.
+_FONTS = (
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew"),
+    *("Noto Sans Devanagari", "Noto Sans", "WenQuanYi Zen Hei", "Arial Unicode MS", "Microsoft YaHei", "PingFang SC"),
+)
+_SETTINGS = {"axes.unicode_minus": False, "svg.fonttype": "path", "text.parse_math": False}
+
+
+def check_matplotlib() -> None:
+    """Check that matplotlib is there.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "analysis") from error
+
+
+def save_map_picture(drawn: TextMap, file: str | os.PathLike[str]) -> None:
+    """Draw a map into a file of the format that its name ends in; needs no display.
+
+    Raises:
+        DocumentError: The file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    there = set(fontManager.get_font_names())
+    fonts = [name for name in _FONTS if name in there] or ["sans-serif"]
+    content = io.BytesIO()
+    settings: Any = {**_SETTINGS, "font.family": fonts}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # What no font here can write is drawn as a box; the page shows it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = _figure(drawn)
+        figure.savefig(content, format=Path(file).suffix.lower().removeprefix("."), dpi=_DOTS_PER_INCH)
+    write(file, content.getvalue())
+
+
+def _figure(drawn: TextMap) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    width, height = np.ptp(drawn.positions, axis=0) if len(drawn.texts) else (1, 1)
+    tall = np.clip(_MAP_INCHES * height / max(width, 1e-9) + _TITLE_INCHES, *_HEIGHTS)
+    layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)
+    figure = Figure(figsize=(_INCHES, tall), facecolor="white", layout=layout)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_title(shortened(drawn.title, 80), loc="left", fontsize=18, color=_INK, pad=28)
+    axes.annotate(drawn.subtitle, (0, 1), (0, 10), "axes fraction", "offset points", fontsize=11, color=_FAINT)
+    _draw_points(drawn, axes, figure)
+    return figure
+
+
+def _draw_points(drawn: TextMap, axes: Axes, figure: Figure) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.lines import Line2D
+
+    keys = []
+    scale = drawn.coloring.scale
+    for place, group in enumerate(drawn.coloring.groups):
+        by_scale = scale is not None and place == 0
+        points = axes.scatter(
+            drawn.positions[group.rows, 0],
+            drawn.positions[group.rows, 1],
+            s=(drawn.point_size * _POINTS_PER_PIXEL) ** 2,
+            c=scale[group.rows] if scale is not None and by_scale else group.color,
+            cmap=LinearSegmentedColormap.from_list("", SCALE) if by_scale else None,
+            vmin=drawn.coloring.limits[0] if by_scale else None,
+            vmax=drawn.coloring.limits[1] if by_scale else None,
+            alpha=drawn.opacity,
+            linewidths=0,
+            zorder=1 if group.grey else 2,
+            rasterized=True,
+        )
+        if by_scale:
+            bar: Any = figure.colorbar(points, ax=axes, shrink=0.5, aspect=30, extend="both")
+            bar.set_label(shortened(group.name), color=_INK)
+            bar.outline.set_visible(False)
+            bar.solids.set_alpha(1)
+        else:
+            label = f"{shortened(group.name)} ({len(group.rows):,})"
+            keys.append(Line2D([], [], linestyle="", marker="o", color=group.color, markeredgewidth=0, label=label))
+    if len(drawn.coloring.groups) > 1:
+        legend = figure.legend(
+            handles=keys,
+            loc="outside right upper",
+            title=drawn.coloring.title,
+            alignment="left",
+            frameon=False,
+            labelcolor=_INK,
+        )
+        legend.get_title().set(color=_INK, fontweight="bold")
+        if scale is None:
+            _name_groups(drawn, axes, figure)
+
+
+def _name_groups(drawn: TextMap, axes: Axes, figure: Figure) -> None:
+    """Write the names of the groups where most of their points are, the largest first, as far as there is room."""
+    from matplotlib.patheffects import withStroke
+
+    figure.draw_without_rendering()
+    taken: list[Any] = []
+    for group in drawn.coloring.groups:
+        if group.grey:
+            continue
+        x, y = _middle(drawn.positions[group.rows])
+        text = axes.text(
+            x,
+            y,
+            shortened(group.name, _LONGEST_LABEL),
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            fontweight="bold",
+            color=_INK,
+            zorder=3,
+            path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.85)],
+        )
+        text.set_in_layout(False)
+        box = text.get_window_extent()
+        if any(box.overlaps(other) for other in taken):
+            text.remove()
+        else:
+            taken.append(box)
+
+
+def _middle(positions: FloatArray) -> tuple[float, float]:
+    """Return the position with the least median distance to all others: one where most of them are."""
+    some = positions[:: len(positions) // _MOST_FOR_MIDDLE + 1]
+    distances = np.linalg.norm(some[:, None] - some[None], axis=2)
+    x, y = some[np.median(distances, axis=1).argmin()]
+    return float(x), float(y)
