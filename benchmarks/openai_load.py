@@ -1,7 +1,7 @@
 """Load from the official OpenAI client: so many requests in flight for so long.
 
-Started by `serving.py` with a base URL, the requests in flight, the texts of a request, and seconds. Prints JSON: texts
-a second, and p50 and p99 of a request in milliseconds.
+Started by `serving.py` with a base URL, the kind of texts, the requests in flight, the texts of a request, and seconds.
+Prints JSON: texts a second, and p50 and p99 of a request in milliseconds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import time
 
 import numpy as np
 from openai import AsyncOpenAI
-from services import short_sentences
+from services import load_texts
 
 _WARMUP_SECONDS = 1.0
 
 
-async def load(base: str, in_flight: int, texts_a_request: int, seconds: float) -> dict[str, float]:
+async def load(base: str, kind: str, in_flight: int, texts_a_request: int, seconds: float) -> dict[str, float]:
     """Keep so many requests in flight; what is answered before the first second is over does not count."""
-    texts = itertools.cycle(short_sentences())
+    texts = itertools.cycle(load_texts(kind))
     started = time.perf_counter()
     times: list[float] = []
 
@@ -44,5 +44,5 @@ async def load(base: str, in_flight: int, texts_a_request: int, seconds: float) 
 
 
 if __name__ == "__main__":
-    result = asyncio.run(load(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
+    result = asyncio.run(load(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))
     print(json.dumps(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -15,15 +16,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limits import short_texts
+
 from minilm_retrieval.bench.texts import build_text_sets
 from minilm_retrieval.model import load_model
 
+TEXTS = ("sentences", "pieces")
+_PIECES = 2640
 _START_SECONDS = 180.0
 _HERE = Path(__file__).parent
 
 
-def short_sentences() -> list[str]:
-    """Return the short texts of `compare.py`, as many different ones as there are."""
+def load_texts(kind: str) -> list[str]:
+    """Return different short texts.
+
+    Args:
+        kind: ``"sentences"``, the short ones of `compare.py`, which are about as long as each other; or ``"pieces"`` of
+            5 to 10 words, of which the longest has ten times the usual tokens.
+    """
+    if kind == "pieces":
+        return list(itertools.islice(short_texts(0), _PIECES))
     sizes = {"short": 660, "mixed": 60, "long": 10, "queries": 60}
     return build_text_sets(load_model().tokenizer.count, sizes)["short"].texts
 

@@ -5,16 +5,17 @@
     python benchmarks/serving.py --restarts            # seconds from `kill -9` to ready again
 
 The load is the official OpenAI client in a process of its own: one short text a request with 1, 16 and 64 in flight,
-and 8 clients of 64 texts. The texts are the short sentences of `compare.py`. Where `wrk` is installed, it loads our
-service with 64 in flight too, costing next to nothing itself, and the rate is compared with the library's own on the
-same texts: those sentences, and pieces of text of 5 to 10 words, the longest of which has ten times the usual tokens.
-`--rounds N` (3) and `--seconds N` (8) say how often and how long; `--precision` may be repeated.
+and 8 clients of 64 texts. Where `wrk` is installed, it loads our service with 64 in flight too, costing next to
+nothing itself, and the rate is compared with the library's own on the same texts.
+
+`--texts sentences` (the default) are the short ones of `compare.py`, about as long as each other; `--texts pieces` are 5
+to 10 words cut out of running text, code and tables, and the longest has ten times the usual tokens. `--rounds N` (3)
+and `--seconds N` (8) say how often and how long; `--precision` may be repeated.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import shutil
 import signal
@@ -25,8 +26,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from limits import short_texts
-from services import Service, running, services, short_sentences
+from services import TEXTS, Service, load_texts, running, services
 
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.cpu import thread_budget
@@ -34,7 +34,7 @@ from minilm_retrieval.model_files import find_model
 
 _LOADS = {"1 in flight": (1, 1), "16 in flight": (16, 1), "64 in flight": (64, 1), "8 x 64 texts": (8, 64)}
 _HERE = Path(__file__).parent
-_LIGHT_TEXTS = 2640
+_LIBRARY_TEXTS = 2640
 _RESTARTS = 5
 
 
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--infinity", help="path of infinity's command")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--texts", choices=TEXTS, default=TEXTS[0])
     parser.add_argument("--precision", action="append")
     parser.add_argument("--restarts", action="store_true")
     options = parser.parse_args()
@@ -58,20 +59,14 @@ def main() -> None:
         for name, service in compared.items():
             with running(service) as (base, _):
                 for load, (in_flight, texts) in _LOADS.items():
-                    figures = _official_client(base, in_flight, texts, options.seconds)
+                    figures = _official_client(base, options.texts, in_flight, texts, options.seconds)
                     results[name].setdefault(load, []).append(figures)
                     print(f"  {name}, {load}: {_told(figures)}", flush=True)
     _summarise(results)
     if wrk := shutil.which("wrk"):
         for name, service in compared.items():
             if name.startswith("minilm"):
-                precision = name.split(", ")[1]
-                embedder = MiniLMEmbedder(precision=precision, threads=threads)
-                for kind, texts in {
-                    "short sentences": short_sentences(),
-                    "pieces": list(itertools.islice(short_texts(0), _LIGHT_TEXTS)),
-                }.items():
-                    _light(f"{name}, {kind}", service, wrk, embedder, texts, options)
+                _light(name, service, wrk, threads, options)
 
 
 def restarts(service: Service) -> None:
@@ -81,23 +76,23 @@ def restarts(service: Service) -> None:
         started = time.perf_counter()
         with running(service) as (base, process):
             times.append(time.perf_counter() - started)
-            _official_client(base, 4, 1, 0.2)
+            _official_client(base, TEXTS[0], 4, 1, 0.2)
             process.send_signal(signal.SIGKILL)
             process.wait()
     print(f"ready after {median(times[1:]):.2f} s, median of {', '.join(f'{each:.2f}' for each in times[1:])}")
 
 
-def _official_client(base: str, in_flight: int, texts: int, seconds: float) -> dict[str, float]:
-    command = [sys.executable, str(_HERE / "openai_load.py"), base, str(in_flight), str(texts), str(seconds)]
+def _official_client(base: str, kind: str, in_flight: int, texts: int, seconds: float) -> dict[str, float]:
+    command = [sys.executable, str(_HERE / "openai_load.py"), base, kind, str(in_flight), str(texts), str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     figures: dict[str, float] = json.loads(output)
     return figures
 
 
-def _light(
-    name: str, service: Service, wrk: str, embedder: MiniLMEmbedder, texts: list[str], options: argparse.Namespace
-) -> None:
+def _light(name: str, service: Service, wrk: str, threads: int, options: argparse.Namespace) -> None:
     """Compare the service under a load that costs nothing itself with the library, on the same texts."""
+    texts = load_texts(options.texts)
+    embedder = MiniLMEmbedder(precision=name.split(", ")[1], threads=threads)
     embedder.encode(texts)
     shares, rates = [], []
     for _ in range(options.rounds):
@@ -128,7 +123,7 @@ def _light(
 
 def _library_rate(embedder: MiniLMEmbedder, texts: list[str]) -> float:
     """Return texts a second of some calls one after the other, since identical texts of one call are computed once."""
-    calls = max(1, _LIGHT_TEXTS // len(texts))
+    calls = max(1, _LIBRARY_TEXTS // len(texts))
     started = time.perf_counter()
     for _ in range(calls):
         embedder.encode(texts)
