@@ -8,8 +8,8 @@ The load is the official OpenAI client in a process of its own: one short text a
 and 8 clients of 64 texts. Where `wrk` is installed, it loads our service with 64 in flight too, costing next to
 nothing itself, and the rate is compared with the library's own on the same texts.
 
-`--texts sentences` (the default) are the short ones of `compare.py`, about as long as each other; `--texts pieces` are 5
-to 10 words cut out of running text, code and tables, and the longest has ten times the usual tokens. `--rounds N` (3)
+`--texts sentences` (the default) are the short ones of `compare.py`, about as long as each other; `--texts pieces` are
+5 to 10 words cut out of running text, code and tables, and the longest has ten times the usual tokens. `--rounds N` (3)
 and `--seconds N` (8) say how often and how long; `--precision` may be repeated.
 """
 
