@@ -1,10 +1,11 @@
 """What vectors are good for beside search: similarity, clusters, duplicates, and a map of them."""
 
-from minilm_retrieval.analysis.clustering import Cluster, Clustering, cluster_texts
+from minilm_retrieval.analysis.clustering import Cluster, Clustering, check_clustering, cluster_texts
 from minilm_retrieval.analysis.duplicates import DuplicatePair, Duplicates, find_duplicates
 from minilm_retrieval.analysis.projection import check_projection, project
 from minilm_retrieval.analysis.text_map import TextMap, check_map_file, map_texts
 from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
+from minilm_retrieval.analysis.write_back import WriteBackReport, write_clusters
 
 __all__ = [
     "Cluster",
@@ -13,6 +14,8 @@ __all__ = [
     "Duplicates",
     "EmbeddedTexts",
     "TextMap",
+    "WriteBackReport",
+    "check_clustering",
     "check_map_file",
     "check_projection",
     "cluster_texts",
@@ -22,4 +25,5 @@ __all__ = [
     "project",
     "texts_of_collection",
     "texts_of_file",
+    "write_clusters",
 ]

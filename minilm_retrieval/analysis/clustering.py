@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from minilm_retrieval.analysis.cluster_methods import UNCLUSTERED, hdbscan, kmeans
 from minilm_retrieval.analysis.naming import cluster_names
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError, MissingExtraError
+from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.rows import IntArray
-from minilm_retrieval.similarity import communities
+from minilm_retrieval.similarity import checked_threshold, communities
 
 METHODS = ("kmeans", "hdbscan", "communities")
 DEFAULT_THRESHOLD = 0.6
-UNCLUSTERED = -1
 _MIN_SIZE = 5
 _HDBSCAN_SHARE = 200
-_HDBSCAN_COMPONENTS = 50
-# Starts of k-means: the best of several is better, and takes as many times as long.
-_STARTS, _MANY_TEXTS = 4, 20_000
-_NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40)
-_SILHOUETTE_TEXTS = 2000
 _NAMING_TEXTS = 500
 _SEEDS = 2**32
 
@@ -96,8 +88,9 @@ def cluster_texts(
             many there are, and leaves out what is between them; it runs over the first 50 principal components, without
             which it takes several times as long and finds no more, with ``min_samples=1`` and clusters that are leaves
             of its tree. ``"communities"`` puts texts around a central one, each at least so similar to it.
-        clusters: Of kmeans: how many; ``None`` for the one of 2, 3, 4, 5, 6, 8, ... 40 with the highest silhouette
-            over 2,000 of the texts, drawn by the seed, and at least two texts a cluster.
+        clusters: Of kmeans: how many; ``None`` to choose from 2 to 10, 12, 15, 20, 25, 30 and 40, at most half of the
+            texts, by the silhouette over 2,000 texts, drawn by the seed: the largest number within 5% of the highest,
+            since more clusters say more, and the silhouettes of texts differ little.
         min_size: Of the others: fewest texts of a cluster; ``None`` for 5, in hdbscan a two-hundredth of the texts if
             that is more.
         threshold: Of communities: least cosine similarity of each text with the central one; ``None`` for 0.6.
@@ -111,113 +104,55 @@ def cluster_texts(
     Source: Campello, Moulavi and Sander, "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD
     2013; Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", 1987.
     """
-    _check(method, len(texts), clusters, min_size, threshold, seed)
+    check_clustering(method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed)
+    if clusters is not None and clusters > len(texts):
+        raise InvalidOptionError(f"{clusters:,} clusters cannot be made of {len(texts):,} texts.")
     if not len(texts):
         return Clustering(method, "no texts", np.zeros(0, np.int64), np.zeros(0, np.float32), [])
     total = 2 * len(texts) if method == "communities" else None
     with progress_bar("Clustering", total, show_progress) as advance:
         if method == "kmeans":
-            labels, description = _kmeans(texts.vectors, clusters, seed)
+            labels, description = kmeans(texts.vectors, clusters, seed)
         elif method == "hdbscan":
-            labels, description = _hdbscan(texts.vectors, min_size or max(_MIN_SIZE, len(texts) // _HDBSCAN_SHARE))
+            size = min_size or max(_MIN_SIZE, len(texts) // _HDBSCAN_SHARE)
+            labels, description = hdbscan(texts.vectors, size)
         else:
+            size = min_size or _MIN_SIZE
             at_least = DEFAULT_THRESHOLD if threshold is None else threshold
-            labels, description = _communities(texts.vectors, at_least, min_size or _MIN_SIZE, advance)
+            labels = communities(texts.vectors, at_least, size, advance)
+            description = f"communities of at least {size} texts, each {at_least:g} or more similar to a central one"
     return _described(texts, method, description, labels)
 
 
-def _check(
-    method: str, texts: int, clusters: int | None, min_size: int | None, threshold: float | None, seed: int
+def check_clustering(
+    method: str,
+    *,
+    clusters: int | None = None,
+    min_size: int | None = None,
+    threshold: float | None = None,
+    seed: int = 0,
 ) -> None:
+    """Check the options of :func:`cluster_texts` before long work.
+
+    Raises:
+        InvalidOptionError: One is out of range, or goes with another method.
+    """
     if method not in METHODS:
         raise InvalidOptionError(f"method={method!r} is not offered; expected one of {', '.join(METHODS)}.")
     if clusters is not None and method != "kmeans":
         raise InvalidOptionError(f"A number of clusters goes with kmeans; {method} finds out how many there are.")
     if min_size is not None and method == "kmeans":
-        raise InvalidOptionError("A smallest size goes with hdbscan and communities, not with kmeans.")
+        raise InvalidOptionError("A smallest size of clusters goes with hdbscan and communities, not with kmeans.")
     if threshold is not None and method != "communities":
         raise InvalidOptionError(f"A threshold goes with communities, not with {method}.")
-    if clusters is not None and not 1 <= clusters <= texts:
-        raise InvalidOptionError(
-            f"The number of clusters must be from 1 to that of the texts, {texts}; got {clusters}."
-        )
+    if clusters is not None and clusters < 1:
+        raise InvalidOptionError(f"The number of clusters must be at least 1, got {clusters}.")
     if min_size is not None and min_size < 2:
         raise InvalidOptionError(f"The smallest size of a cluster must be at least 2, got {min_size}.")
+    if threshold is not None:
+        checked_threshold(threshold)
     if not 0 <= seed < _SEEDS:
         raise InvalidOptionError(f"The seed must be from 0 to {_SEEDS - 1}, got {seed}.")
-
-
-@contextmanager
-def _scikit_learn() -> Iterator[None]:
-    """Make sure that scikit-learn is there, and have it run in one thread, whatever the number of processors."""
-    try:
-        # Before the limit is set, which holds for the libraries that are loaded.
-        import sklearn.cluster  # noqa: F401
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "analysis") from error
-    with threadpool_limits(1):
-        yield
-
-
-def _kmeans(vectors: FloatArray, clusters: int | None, seed: int) -> tuple[IntArray, str]:
-    with _scikit_learn():
-        how = ""
-        if clusters is None:
-            clusters, how = _number_of_clusters(vectors, seed)
-        labels = _k_means_labels(vectors, clusters, seed, 1 if len(vectors) > _MANY_TEXTS else _STARTS)
-    found = len(np.unique(labels))
-    return labels, f"k-means, {found} clusters" + (how if found == clusters else ", one for each different text")
-
-
-def _k_means_labels(vectors: FloatArray, clusters: int, seed: int, starts: int) -> IntArray:
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        # It warns of fewer different texts than clusters.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(KMeans(clusters, n_init=starts, random_state=seed).fit(vectors).labels_, dtype=np.int64)
-
-
-def _number_of_clusters(vectors: FloatArray, seed: int) -> tuple[int, str]:
-    """Return the number of clusters with the highest silhouette, and words that say so; 1 for very few texts."""
-    from sklearn.metrics import silhouette_score
-
-    rows = np.random.default_rng(seed).permutation(len(vectors))[:_SILHOUETTE_TEXTS]
-    sample = vectors[np.sort(rows)]
-    scores = {}
-    for number in _NUMBERS:
-        if number <= len(sample) // 2:
-            labels = _k_means_labels(sample, number, seed, _STARTS)
-            scores[number] = float(silhouette_score(sample, labels)) if labels.any() else -1.0
-    if not scores:
-        return 1, ""
-    best = max(scores, key=scores.__getitem__)
-    return best, f": of 2 to {max(scores)}, the highest silhouette ({scores[best]:.3f} over {len(sample):,} texts)"
-
-
-def _hdbscan(vectors: FloatArray, min_size: int) -> tuple[IntArray, str]:
-    with _scikit_learn():
-        from sklearn.cluster import HDBSCAN
-        from sklearn.decomposition import PCA
-
-        description = f"HDBSCAN, at least {min_size} texts a cluster"
-        if len(vectors) < 2 * min_size:
-            return np.full(len(vectors), UNCLUSTERED), description
-        components = min(_HDBSCAN_COMPONENTS, *vectors.shape)
-        reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(vectors)
-        found = HDBSCAN(min_size, min_samples=1, cluster_selection_method="leaf", copy=True).fit(reduced)
-        if components < vectors.shape[1]:
-            description += f", over {components} principal components"
-        return np.asarray(found.labels_, dtype=np.int64), description
-
-
-def _communities(
-    vectors: FloatArray, threshold: float, min_size: int, advance: Callable[[int], None]
-) -> tuple[IntArray, str]:
-    labels = communities(vectors, threshold, min_size, advance)
-    return labels, f"communities of at least {min_size} texts, each at least {threshold:g} similar to the central one"
 
 
 def _described(texts: EmbeddedTexts, method: str, description: str, found: IntArray) -> Clustering:

@@ -8,6 +8,7 @@ import typer
 
 from minilm_retrieval import __version__
 from minilm_retrieval.cli.bench import bench
+from minilm_retrieval.cli.cluster import cluster
 from minilm_retrieval.cli.collections import collections
 from minilm_retrieval.cli.compact import compact
 from minilm_retrieval.cli.doctor import doctor
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(index, search, serve, remove, collections, verify, reembed, compact, export, import_),
-    *(embed, duplicates, map_, bench, doctor),
+    *(embed, cluster, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)
