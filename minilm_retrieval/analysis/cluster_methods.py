@@ -12,7 +12,6 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import MissingExtraError
 from minilm_retrieval.rows import IntArray
 
-UNCLUSTERED = -1
 # Starts of k-means: the best of several is better, and takes as many times as long.
 _STARTS, _MANY_TEXTS = 4, 20_000
 _NUMBERS = (*range(2, 11), 12, 15, 20, 25, 30, 40)
@@ -99,7 +98,7 @@ def hdbscan(vectors: FloatArray, min_size: int) -> tuple[IntArray, str]:
 
         description = f"HDBSCAN, at least {min_size} texts a cluster"
         if len(vectors) < 2 * min_size:
-            return np.full(len(vectors), UNCLUSTERED), description
+            return np.full(len(vectors), -1), description
         components = min(_COMPONENTS, *vectors.shape)
         reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(vectors)
         found = HDBSCAN(min_size, min_samples=1, cluster_selection_method="leaf", copy=True).fit(reduced)

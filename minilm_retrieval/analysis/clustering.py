@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minilm_retrieval.analysis.cluster_methods import UNCLUSTERED, hdbscan, kmeans
+from minilm_retrieval.analysis.cluster_methods import hdbscan, kmeans
 from minilm_retrieval.analysis.naming import cluster_names
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.engines.engine import FloatArray
@@ -17,6 +17,7 @@ from minilm_retrieval.similarity import checked_threshold, communities
 
 METHODS = ("kmeans", "hdbscan", "communities")
 DEFAULT_THRESHOLD = 0.6
+UNCLUSTERED = -1
 _MIN_SIZE = 5
 _HDBSCAN_SHARE = 200
 _NAMING_TEXTS = 500
