@@ -71,7 +71,7 @@ def test_all_precisions_and_another_model_side_by_side(pairs: str, monkeypatch: 
     names = ["int8", "float32", *(["bfloat16"] if has_bfloat16() else []), against]
     told = result.stdout
     assert "change: from int8, over the same resamples." in told
-    assert re.search(r"float32 +-?\d+\.\d\d \[.*\] \+0\.000 +\[0\.000, 0\.000\]\n", told), "one fake engine for all"
+    assert re.search(r"float32 +-?\d+\.\d\d \[.*\] +\+0\.000 +\[0\.000, 0\.000\]\n", told), "one fake engine for all"
     report = json.loads(minilm(*arguments, "--resamples", "20", "--json").stdout)
     assert list(report["figures"]) == names
     assert report["cut"][against] is None
