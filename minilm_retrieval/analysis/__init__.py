@@ -2,8 +2,9 @@
 
 from minilm_retrieval.analysis.clustering import Cluster, Clustering, check_clustering, cluster_texts
 from minilm_retrieval.analysis.duplicates import DuplicatePair, Duplicates, find_duplicates
+from minilm_retrieval.analysis.pictures import check_picture_file, is_page
 from minilm_retrieval.analysis.projection import check_projection, project
-from minilm_retrieval.analysis.text_map import TextMap, check_map_file, map_texts
+from minilm_retrieval.analysis.text_map import TextMap, map_texts
 from minilm_retrieval.analysis.texts import EmbeddedTexts, embed_documents, texts_of_collection, texts_of_file
 from minilm_retrieval.analysis.write_back import WriteBackReport, write_clusters
 
@@ -16,11 +17,12 @@ __all__ = [
     "TextMap",
     "WriteBackReport",
     "check_clustering",
-    "check_map_file",
+    "check_picture_file",
     "check_projection",
     "cluster_texts",
     "embed_documents",
     "find_duplicates",
+    "is_page",
     "map_texts",
     "project",
     "texts_of_collection",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.analysis.clustering import UNCLUSTERED, Clustering
+from minilm_retrieval.analysis.labels import shortened
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.rows import IntArray
@@ -27,7 +28,6 @@ GREY = "#9a9fa6"
 SCALE = ("#463480", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#d8e219")
 # A whole number that has few values is a class more often than a quantity.
 _MOST_NUMBERS_AS_CLASSES = 12
-_LONGEST_NAME = 40
 _SHOWN_FIELDS = 20
 
 
@@ -163,9 +163,3 @@ def _of_classes(title: str, labels: list[str], classes: list[str], missing: str)
     groups.append(Group(f"{more} others", GREY, np.flatnonzero(places == len(COLORS))))
     groups.append(Group(missing, GREY, np.flatnonzero(places == -1)))
     return Coloring(title, [group for group in groups if len(group.rows)], labels)
-
-
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a text on one line, cut to a number of characters with an ellipsis."""
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "\u2026"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import textwrap
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
+import numpy as np
 
-from minilm_retrieval.analysis.coloring import SCALE, Group, shortened, shown_value
-from minilm_retrieval.errors import MissingExtraError
+from minilm_retrieval.analysis.coloring import SCALE, Group, shown_value
+from minilm_retrieval.analysis.labels import LONGEST_TITLE, plain, shortened, wrapped
 
 if TYPE_CHECKING:
     from minilm_retrieval.analysis.text_map import TextMap
@@ -18,24 +16,8 @@ if TYPE_CHECKING:
 _ALL_TEXTS = 16_000_000
 _SHORTEST, _LONGEST = 120, 600
 _LONGEST_VALUE = 100
-_LINE = 64
 # A browser draws so many as shapes, which are sharper and need no graphics processor.
 _MOST_SHAPES = 3000
-# Characters that would break a label's lines or turn their direction.
-_UNSHOWN = dict.fromkeys((*range(32), *range(127, 160), *range(8234, 8239), *range(8294, 8298)), " ")
-_SURROGATES = dict.fromkeys(range(55296, 57344), "�")
-
-
-def check_plotly() -> None:
-    """Check that plotly is there.
-
-    Raises:
-        MissingExtraError: It is not.
-    """
-    try:
-        import plotly  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("plotly", "analysis") from error
 
 
 def map_figure(drawn: TextMap) -> Any:
@@ -54,8 +36,8 @@ def map_figure(drawn: TextMap) -> Any:
     scaled = coloring.scale is not None
     figure.update_layout(
         title={
-            "text": plain(drawn.title),
-            "subtitle": {"text": plain(drawn.subtitle), "font": {"size": 13}},
+            "text": plain(shortened(drawn.title, LONGEST_TITLE)),
+            "subtitle": {"text": plain(shortened(drawn.subtitle, LONGEST_TITLE)), "font": {"size": 13}},
             "x": 0,
             "xref": "paper",
             "font": {"size": 20},
@@ -69,7 +51,7 @@ def map_figure(drawn: TextMap) -> Any:
         hoverlabel={"align": "left"},
         showlegend=len(coloring.groups) > 1,
         legend={
-            "title": {"text": "" if scaled else f"<b>{plain(coloring.title)}</b>", "font": {"size": 13}},
+            "title": {"text": "" if scaled else f"<b>{plain(shortened(coloring.title))}</b>", "font": {"size": 13}},
             "itemsizing": "constant",
             **({"orientation": "h", "y": -0.02} if scaled else {}),
         },
@@ -80,14 +62,14 @@ def map_figure(drawn: TextMap) -> Any:
 def _trace(drawn: TextMap, group: Group, place: int) -> dict[str, Any]:
     positions = drawn.positions[group.rows]
     marker: dict[str, Any] = {"size": drawn.point_size, "opacity": drawn.opacity, "line": {"width": 0}}
-    by_scale = drawn.coloring.scale is not None and place == 0
-    if drawn.coloring.scale is not None and by_scale:
+    scale = drawn.coloring.scale if place == 0 else None
+    if scale is not None:
         marker |= {
-            "color": drawn.coloring.scale[group.rows],
+            "color": scale[group.rows],
             "colorscale": SCALE,
             "cmin": drawn.coloring.limits[0],
             "cmax": drawn.coloring.limits[1],
-            "colorbar": {"title": {"text": plain(group.name)}, "thickness": 14, "outlinewidth": 0},
+            "colorbar": {"title": {"text": plain(shortened(group.name))}, "thickness": 14, "outlinewidth": 0},
         }
     else:
         marker["color"] = group.color
@@ -97,10 +79,10 @@ def _trace(drawn: TextMap, group: Group, place: int) -> dict[str, Any]:
         "mode": "markers",
         "marker": marker,
         "name": f"{plain(shortened(group.name))} ({len(group.rows):,})",
-        "customdata": _labels(drawn, group),
+        "customdata": np.array(_labels(drawn, group), dtype=object),
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         "legendrank": 1000 + place,
-        "showlegend": not by_scale,
+        "showlegend": scale is None,
     }
 
 
@@ -113,20 +95,10 @@ def _labels(drawn: TextMap, group: Group) -> list[tuple[str, str]]:
         lines = wrapped(shortened(texts.texts[row], longest))
         fields = [(coloring.title, coloring.labels[row])] if coloring.labels[row] else []
         fields += [(name, shown_value(texts.metadatas[row].get(name))) for name in drawn.hover]
-        lines += [f"<i>{plain(name)}: {plain(shortened(value, _LONGEST_VALUE))}</i>" for name, value in fields if value]
+        lines += [
+            f"<i>{plain(shortened(name))}: {plain(shortened(value, _LONGEST_VALUE))}</i>"
+            for name, value in fields
+            if value
+        ]
         labels.append((plain(shortened(texts.ids[row], _LONGEST_VALUE)), "<br>".join(lines)))
     return labels
-
-
-def wrapped(text: str) -> list[str]:
-    """Return a text in lines of about equal width, as plotly shows them.
-
-    Letters of double width, as of Chinese, count as two.
-    """
-    width = max(1, int(_LINE * len(text) / max(cell_len(text), 1)))
-    return [plain(line) for line in textwrap.wrap(text, width)]
-
-
-def plain(text: str) -> str:
-    """Return a text such that plotly, which reads some HTML in labels, shows it as it is."""
-    return html.escape(text.translate(_UNSHOWN).translate(_SURROGATES), quote=False)

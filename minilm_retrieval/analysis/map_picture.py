@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minilm_retrieval.analysis.coloring import SCALE, shortened
-from minilm_retrieval.analysis.pictures import write
+from minilm_retrieval.analysis.coloring import SCALE
+from minilm_retrieval.analysis.labels import LONGEST_TITLE, shortened
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,55 +22,16 @@ _MAP_INCHES = 8.5
 _TITLE_INCHES = 1.5
 _HEIGHTS = (6.0, 11.0)
 _MARGIN = 0.3
-_DOTS_PER_INCH = 160
 # Pixels of a page are 1/96 inch, points of a picture 1/72.
 _POINTS_PER_PIXEL = 0.75
-_LONGEST_LABEL = 28
+_LONGEST_LABEL = 32
 _MOST_FOR_MIDDLE = 500
 _INK = "#24292f"
 _FAINT = "#6b7280"
-# What a machine may have for scripts that the first lacks, in this order.
-_FONTS = (
-    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew"),
-    *("Noto Sans Devanagari", "Noto Sans", "WenQuanYi Zen Hei", "Arial Unicode MS", "Microsoft YaHei", "PingFang SC"),
-)
-_SETTINGS = {"axes.unicode_minus": False, "svg.fonttype": "path", "text.parse_math": False}
 
 
-def check_matplotlib() -> None:
-    """Check that matplotlib is there.
-
-    Raises:
-        MissingExtraError: It is not.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "analysis") from error
-
-
-def save_map_picture(drawn: TextMap, file: str | os.PathLike[str]) -> None:
-    """Draw a map into a file of the format that its name ends in; needs no display.
-
-    Raises:
-        DocumentError: The file cannot be written.
-    """
-    import matplotlib
-    from matplotlib.font_manager import fontManager
-
-    there = set(fontManager.get_font_names())
-    fonts = [name for name in _FONTS if name in there] or ["sans-serif"]
-    content = io.BytesIO()
-    settings: Any = {**_SETTINGS, "font.family": fonts}
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # What no font here can write is drawn as a box; the page shows it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = _figure(drawn)
-        figure.savefig(content, format=Path(file).suffix.lower().removeprefix("."), dpi=_DOTS_PER_INCH)
-    write(file, content.getvalue())
-
-
-def _figure(drawn: TextMap) -> Figure:
+def map_drawing(drawn: TextMap) -> Figure:
+    """Return a map as a matplotlib figure."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -86,7 +42,7 @@ def _figure(drawn: TextMap) -> Figure:
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_title(shortened(drawn.title, 80), loc="left", fontsize=18, color=_INK, pad=28)
+    axes.set_title(shortened(drawn.title, LONGEST_TITLE), loc="left", fontsize=18, color=_INK, pad=28)
     axes.annotate(drawn.subtitle, (0, 1), (0, 10), "axes fraction", "offset points", fontsize=11, color=_FAINT)
     _draw_points(drawn, axes, figure)
     return figure
@@ -125,7 +81,7 @@ def _draw_points(drawn: TextMap, axes: Axes, figure: Figure) -> None:
         legend = figure.legend(
             handles=keys,
             loc="outside right upper",
-            title=drawn.coloring.title,
+            title=shortened(drawn.coloring.title),
             alignment="left",
             frameon=False,
             labelcolor=_INK,
@@ -144,13 +100,13 @@ def _name_groups(drawn: TextMap, axes: Axes, figure: Figure) -> None:
     for group in drawn.coloring.groups:
         if group.grey:
             continue
-        x, y = _middle(drawn.positions[group.rows])
-        text = axes.text(
-            x,
-            y,
+        text = axes.annotate(
             shortened(group.name, _LONGEST_LABEL),
+            _middle(drawn.positions[group.rows]),
+            (0, 4),
+            textcoords="offset points",
             ha="center",
-            va="center",
+            va="bottom",
             fontsize=8.5,
             fontweight="bold",
             color=_INK,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import html
+import importlib
 import os
 from pathlib import Path
 from typing import Any
 
-from minilm_retrieval.errors import DocumentError
+from minilm_retrieval.analysis.tables import check_output
+from minilm_retrieval.errors import DocumentError, MissingExtraError
 
+PAGES = (".html", ".htm")
+PICTURES = (".png", ".svg", ".pdf")
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -56,6 +60,27 @@ const paint = () => Plotly.relayout('{plot_id}', {
 if (dark.matches) paint();
 dark.addEventListener('change', paint);
 """
+
+
+def is_page(file: str | os.PathLike[str]) -> bool:
+    """Tell whether a file's name ends in ``.html``, so that it gets an interactive page and no picture."""
+    return Path(file).suffix.lower() in PAGES
+
+
+def check_picture_file(file: str | os.PathLike[str]) -> None:
+    """Check before long work that a page or a picture can be written to a file.
+
+    Raises:
+        InvalidOptionError: The name ends in something else than those of pages and pictures do.
+        DocumentError: Its directory does not exist, or it is a directory itself.
+        MissingExtraError: plotly or matplotlib is not installed.
+    """
+    check_output(file, PAGES + PICTURES)
+    package = "plotly" if is_page(file) else "matplotlib"
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, "analysis") from error
 
 
 def save_page(figure: Any, file: str | os.PathLike[str]) -> None:

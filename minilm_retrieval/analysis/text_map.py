@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from minilm_retrieval.analysis.clustering import Clustering
 from minilm_retrieval.analysis.coloring import Coloring, check_fields, color_by_cluster, color_by_field, one_color
-from minilm_retrieval.analysis.map_page import check_plotly, map_figure
-from minilm_retrieval.analysis.map_picture import check_matplotlib, save_map_picture
-from minilm_retrieval.analysis.pictures import save_page
+from minilm_retrieval.analysis.drawing import save_picture
+from minilm_retrieval.analysis.map_page import map_figure
+from minilm_retrieval.analysis.map_picture import map_drawing
+from minilm_retrieval.analysis.pictures import check_picture_file, is_page, save_page
 from minilm_retrieval.analysis.projection import project
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.errors import InvalidOptionError
 
-PAGES = (".html", ".htm")
-PICTURES = (".png", ".svg", ".pdf")
 _METHOD_NAMES = {"tsne": "t-SNE", "pca": "PCA"}
 
 
@@ -67,32 +65,11 @@ class TextMap:
             DocumentError: The file cannot be written.
             MissingExtraError: plotly or matplotlib is not installed.
         """
-        check_map_file(file)
-        if Path(file).suffix.lower() in PAGES:
+        check_picture_file(file)
+        if is_page(file):
             save_page(map_figure(self), file)
         else:
-            save_map_picture(self, file)
-
-
-def check_map_file(file: str | os.PathLike[str]) -> None:
-    """Check before long work that a map can be written to a file.
-
-    Raises:
-        As :meth:`TextMap.save`.
-    """
-    path = Path(file)
-    suffix = path.suffix.lower()
-    if suffix not in PAGES + PICTURES:
-        raise InvalidOptionError(
-            f"{os.fspath(file)}: a map is written to a file that ends in .html, for a page, or in .png, .svg or .pdf, "
-            "for a picture."
-        )
-    if not path.parent.is_dir():
-        raise DocumentError(f"{os.fspath(file)} cannot be written: there is no directory {path.parent}.")
-    if suffix in PAGES:
-        check_plotly()
-    else:
-        check_matplotlib()
+            save_picture(lambda: map_drawing(self), file)
 
 
 def map_texts(
@@ -131,10 +108,11 @@ def map_texts(
         raise InvalidOptionError(f"hover must be a list of fields, got the text {hover!r}.")
     if clustering is not None and len(clustering.labels) != len(texts):
         raise InvalidOptionError(f"The clustering is of {len(clustering.labels):,} texts, not of these {len(texts):,}.")
+    hover = [field for field in hover if field != color_by]
     check_fields(texts, hover)
     if color_by is not None:
         coloring = color_by_field(texts, color_by)
     else:
         coloring = one_color(len(texts)) if clustering is None else color_by_cluster(clustering)
     positions, used = project(texts.vectors, method, seed=seed, threads=threads, show_progress=show_progress)
-    return TextMap(texts, positions, used, coloring, title, tuple(hover))
+    return TextMap(texts, positions, used, coloring, title, tuple(dict.fromkeys(hover)))

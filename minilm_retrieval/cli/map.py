@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from minilm_retrieval.analysis import Clustering, TextMap
 
 _DEFAULT_OUTPUT = "map.html"
-_PAGES = (".html", ".htm")
 _NO_CLUSTERS = "none"
 _FEWEST_TO_CLUSTER = 20
 _MOST_COLORS = 20
@@ -78,20 +77,29 @@ def map_(
 
     The page needs no network. Colours show clusters, named by their own words, or a metadata field.
     """
-    from minilm_retrieval.analysis import check_map_file, check_projection, cluster_texts, map_texts
+    from minilm_retrieval.analysis import (
+        check_clustering,
+        check_picture_file,
+        check_projection,
+        cluster_texts,
+        is_page,
+        map_texts,
+    )
 
     with options.user_errors():
         files = output or ([] if json else [_DEFAULT_OUTPUT])
-        page = next((name for name in files if Path(name).suffix.lower() in _PAGES), None)
+        page = next((name for name in files if is_page(name)), None)
         if show and page is None:
             raise InvalidOptionError("--open needs an --output that ends in .html.")
         for name in files:
-            check_map_file(name)
+            check_picture_file(name)
         check_projection(method, seed)
         tuning: dict[str, Any] = {"clusters": clusters, "min_size": min_size, "threshold": threshold}
         asked = cluster not in (None, _NO_CLUSTERS) or any(value is not None for value in tuning.values())
         if asked and (color_by is not None or cluster == _NO_CLUSTERS):
-            raise InvalidOptionError("Give either --color-by or clusters, not both.")
+            raise InvalidOptionError("Give either clusters, or --color-by or --cluster none.")
+        if asked:
+            check_clustering(cluster or "kmeans", **tuning, seed=seed)
         source = texts.TextSource(
             file, collection, (path, host, port, ssl, header), where, text_field, encoding, model, threads, precision
         )
