@@ -17,6 +17,7 @@ from minilm_retrieval.rows import BLOCK, FloatArray, IntArray, Rows, blocks, rou
 
 # How many centres of communities are looked at together: as many bytes for each row.
 _CENTRES = 256
+_MATRIX_CELLS = 32_000_000
 
 
 def cosine_similarity(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArray:
@@ -161,6 +162,29 @@ def _pairs_above(
                 yield left, right, scores
             here = some.stop - some.start
             advance(here * (here - 1) // 2 if others == some else here * (others.stop - others.start))
+
+
+def similarity_blocks(vectors: npt.ArrayLike) -> Iterator[FloatArray]:
+    """Give the matrix of the cosine similarities of all rows with all, some of its rows at a time, in order.
+
+    Args:
+        vectors: Shape ``(n, d)``. It may be a memory-mapped file.
+
+    Returns:
+        An iterator over arrays of shape ``(b, n)``, float32 in [-1, 1], of at most 128 MB.
+
+    Raises:
+        InvalidOptionError: At once: the shape does not fit, or a value is not finite.
+
+    >>> np.concatenate(list(similarity_blocks([[1.0, 0.0], [0.0, 2.0], [0.0, 3.0]]))).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+    rows = Rows(vectors)
+    size = max(1, min(BLOCK, _MATRIX_CELLS // max(len(rows), 1)))
+    return (
+        np.concatenate([rounded(unit @ rows.exact_unit(others).T) for others in blocks(len(rows))], axis=1)
+        for unit in map(rows.exact_unit, blocks(len(rows), size))
+    )
 
 
 def checked_threshold(value: float) -> np.float32:

@@ -2,6 +2,8 @@
 
 from minilm_retrieval.analysis.clustering import Cluster, Clustering, check_clustering, cluster_texts
 from minilm_retrieval.analysis.duplicates import DuplicatePair, Duplicates, find_duplicates
+from minilm_retrieval.analysis.heatmap import check_heatmap, save_heatmap
+from minilm_retrieval.analysis.matrix import check_matrix, save_matrix
 from minilm_retrieval.analysis.pictures import check_picture_file, is_page
 from minilm_retrieval.analysis.projection import check_projection, project
 from minilm_retrieval.analysis.text_map import TextMap, map_texts
@@ -17,6 +19,8 @@ __all__ = [
     "TextMap",
     "WriteBackReport",
     "check_clustering",
+    "check_heatmap",
+    "check_matrix",
     "check_picture_file",
     "check_projection",
     "cluster_texts",
@@ -25,6 +29,8 @@ __all__ = [
     "is_page",
     "map_texts",
     "project",
+    "save_heatmap",
+    "save_matrix",
     "texts_of_collection",
     "texts_of_file",
     "write_clusters",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minilm_retrieval.cli import options, texts
-from minilm_retrieval.cli.shown import place, shortened
+from minilm_retrieval.cli.shown import place, print_texts
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.similarity import checked_threshold
 
@@ -21,7 +21,6 @@ _THRESHOLD = 0.95
 _SHOWN = 20
 _FIELDS = ("score", "left_id", "right_id", "left_text", "right_text")
 _DECIMALS = 6
-_WIDEST_BESIDE = 16
 
 
 def duplicates(
@@ -78,7 +77,7 @@ def duplicates(
             _print_json(_rows(loaded, found.best(len(found) if limit is None else limit)))
         else:
             shown = _SHOWN if limit is None else limit
-            _print(loaded, list(found.best(shown)))
+            _print(loaded, found.best(shown))
             typer.echo(_summary(found, len(loaded), threshold, shown, output))
 
 
@@ -99,21 +98,13 @@ def _print_json(rows: Iterable[tuple[Any, ...]]) -> None:
     typer.echo("[]" if opening == "[\n" else "\n]")
 
 
-def _print(loaded: EmbeddedTexts, pairs: list[DuplicatePair]) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    places = {row: place(loaded.ids[row], loaded.metadatas[row]) for pair in pairs for row in pair[:2]}
-    width = max(map(len, places.values()), default=0)
+def _print(loaded: EmbeddedTexts, pairs: Iterable[DuplicatePair]) -> None:
     for left, right, score in pairs:
-        for row, margin in (left, f"{score:.4f}  "), (right, " " * 8):
-            line = Text(margin, style="bold").append(places[row], style="not bold cyan")
-            # A text stands beside its number, but below the name of a file.
-            line.append(" " * (width - len(places[row]) + 2) if width <= _WIDEST_BESIDE else f"\n{'':10}")
-            line.append(shortened(loaded.texts[row]), style="not bold")
-            console.print(line, soft_wrap=True)
-        console.print()
+        leads = {left: f"{score:.4f}", right: ""}
+        print_texts(
+            [(lead, place(loaded.ids[row], loaded.metadatas[row]), loaded.texts[row]) for row, lead in leads.items()]
+        )
+        typer.echo()
 
 
 def _summary(found: Duplicates, texts: int, threshold: float, shown: int, output: str | None) -> str:

@@ -21,6 +21,7 @@ from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
 from minilm_retrieval.cli.search import search
 from minilm_retrieval.cli.serve import serve
+from minilm_retrieval.cli.similarity import similarity
 from minilm_retrieval.cli.transfer import export, import_
 from minilm_retrieval.cli.verify import verify
 
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(index, search, serve, remove, collections, verify, reembed, compact, export, import_),
-    *(embed, cluster, duplicates, map_, bench, doctor),
+    *(embed, similarity, cluster, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.rstrip("_"))(command)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LONGEST = 200
+_WIDEST_BESIDE = 16
 
 
 def place(id: str, metadata: Mapping[str, Any]) -> str:
@@ -18,7 +19,21 @@ def place(id: str, metadata: Mapping[str, Any]) -> str:
     return str(source)
 
 
-def shortened(text: str, longest: int = _LONGEST) -> str:
-    """Return a text on one line, and only the beginning of a long one."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}\u2026"
+def print_texts(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print texts, each with what comes before it (a score) and its place, which may be empty.
+
+    A text stands beside a short place, such as its number, but below a long one, such as the name of a file.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from minilm_retrieval.analysis.labels import shortened
+
+    console = Console(highlight=False)
+    margin = max((len(lead) for lead, _, _ in rows), default=0) + 2
+    width = max((len(where) for _, where, _ in rows), default=0)
+    for lead, where, text in rows:
+        line = Text(lead.ljust(margin), style="bold").append(where, style="not bold cyan")
+        if width:
+            line.append(" " * (width - len(where) + 2) if width <= _WIDEST_BESIDE else "\n" + " " * (margin + 2))
+        console.print(line.append(shortened(text, _LONGEST), style="not bold"), soft_wrap=True)
