@@ -13,7 +13,7 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, MissingExtraError, ModelNotFoundError
 from minilm_retrieval.options import PRECISIONS
 
-BLOCK = 1024
+BLOCK = 512
 """So many texts are held in memory, with their vectors."""
 
 _T = TypeVar("_T")
