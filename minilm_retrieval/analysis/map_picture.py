@@ -21,7 +21,6 @@ _INCHES = 12.0
 _MAP_INCHES = 8.5
 _TITLE_INCHES = 1.5
 _HEIGHTS = (6.0, 11.0)
-_MARGIN = 0.3
 # Pixels of a page are 1/96 inch, points of a picture 1/72.
 _POINTS_PER_PIXEL = 0.75
 _LONGEST_LABEL = 32
@@ -33,17 +32,16 @@ _FAINT = "#6b7280"
 def map_drawing(drawn: TextMap) -> Figure:
     """Return a map as a matplotlib figure."""
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     width, height = np.ptp(drawn.positions, axis=0) if len(drawn.texts) else (1, 1)
     tall = np.clip(_MAP_INCHES * height / max(width, 1e-9) + _TITLE_INCHES, *_HEIGHTS)
-    layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)
-    figure = Figure(figsize=(_INCHES, tall), facecolor="white", layout=layout)
+    figure = Figure(figsize=(_INCHES, tall), facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_title(shortened(drawn.title, LONGEST_TITLE), loc="left", fontsize=18, color=_INK, pad=28)
-    axes.annotate(drawn.subtitle, (0, 1), (0, 10), "axes fraction", "offset points", fontsize=11, color=_FAINT)
+    subtitle = shortened(drawn.subtitle, LONGEST_TITLE)
+    axes.annotate(subtitle, (0, 1), (0, 10), "axes fraction", "offset points", fontsize=11, color=_FAINT)
     _draw_points(drawn, axes, figure)
     return figure
 
@@ -95,7 +93,9 @@ def _name_groups(drawn: TextMap, axes: Axes, figure: Figure) -> None:
     """Write the names of the groups where most of their points are, the largest first, as far as there is room."""
     from matplotlib.patheffects import withStroke
 
+    # First everything else finds its place, which these then leave as it is.
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     taken: list[Any] = []
     for group in drawn.coloring.groups:
         if group.grey:
@@ -113,7 +113,6 @@ def _name_groups(drawn: TextMap, axes: Axes, figure: Figure) -> None:
             zorder=3,
             path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.85)],
         )
-        text.set_in_layout(False)
         box = text.get_window_extent()
         if any(box.overlaps(other) for other in taken):
             text.remove()
