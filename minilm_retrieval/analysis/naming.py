@@ -24,7 +24,7 @@ _LONGEST_WORD = 30
 _EXCERPT = 40
 # A word that is so many times as frequent as in other texts says what a cluster is about. Articles and the like are
 # about as frequent everywhere, in every language, so no list of them is needed.
-_CONTRAST = 3.0
+_CONTRAST = 4.0
 _ALIKE = 2 / 3
 # Han and kana, which put no spaces between words; two characters in a row stand for a word there.
 _UNSPACED = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -34,12 +34,11 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 def cluster_names(texts: Sequence[str], members: Sequence[IntArray], others: IntArray) -> list[str]:
     """Return a name of up to three words for each cluster; no two are the same.
 
-    Words are ranked by class-based TF-IDF, ``sqrt(tf(t, c)) * log(1 + A / f(t))``: the share of word t among the words
-    of cluster c, with the root that BERTopic calls ``reduce_frequent_words``, and the mean number A of words of a
-    cluster over how often t occurs in all. A word counts once in a text, so that no long text names a cluster. Words
-    are passed over that are hardly more frequent than in other texts, or a form of one that is in the name already.
-    Where no word is left, as in texts of numbers only or where there are no other texts, the beginning of the cluster's
-    first text is its name.
+    Words are ranked by class-based TF-IDF, ``tf(t, c) * log(1 + A / f(t))``: the share of word t among the words of
+    cluster c, and the mean number A of words of a cluster over how often t occurs in all. A word counts once in a text,
+    so that no long text names a cluster. Words are passed over that are hardly more frequent than in other texts, or a
+    form of one that is in the name already. Where no word is left, as in texts of numbers only or where there are no
+    other texts, the beginning of the cluster's first text is its name.
 
     Args:
         texts: All texts; the beginning of each is read.
@@ -69,7 +68,7 @@ def cluster_names(texts: Sequence[str], members: Sequence[IntArray], others: Int
     for size, stop, rest in zip(map(len, members), stops, elsewhere, strict=True):
         columns, counts = np.unique(found[stop - size : stop].indices, return_counts=True)
         telling = counts / size * rest >= _CONTRAST * (in_all[columns] - counts)
-        weights = np.sqrt(counts / counts.sum()) * np.log1p(mean_words / in_all[columns])
+        weights = counts / counts.sum() * np.log1p(mean_words / in_all[columns])
         order = np.argsort(-weights, kind="stable")
         ranked.append(_unlike(vocabulary[columns[place]] for place in order if telling[place] and rest))
     return _distinct(ranked, [excerpt(texts[rows[0]]) for rows in members])
