@@ -1,4 +1,4 @@
-"""What the README shows works as shown."""
+"""What the README and the pages of docs/ show works as shown."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from minilm_retrieval.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+PAGES = {"README.md": README, **{f"docs/{page.name}": page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md")}}
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL)]
 PYTHON = [code for language, code in BLOCKS if language == "python"]
-COMMANDS = [line for _, code in BLOCKS for line in code.splitlines() if line.startswith("minilm ")]
+LINES = [line.removeprefix("$ ") for _, code in BLOCKS for line in code.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("minilm ")]
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -28,8 +30,10 @@ def test_code_runs(code: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_shown_command_exists_with_its_options(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    command = typer.main.get_command(app)
-    known = {option for parameter in command.commands[name].params for option in parameter.opts}
+    command = typer.main.get_command(app).commands[name]
+    if name == "eval":
+        command = command.commands[arguments.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
     assert {argument for argument in arguments if re.fullmatch(r"--?[a-z].*", argument)} <= known
 
 
@@ -46,5 +50,6 @@ def test_shown_make_targets_exist() -> None:
 
 
 def test_shown_files_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for name, page in PAGES.items():
+        for target in re.findall(r"\]\(([^)#]+)\)", page):
+            assert ((ROOT / name).parent / target).exists(), target
