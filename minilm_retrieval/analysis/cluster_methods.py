@@ -101,7 +101,8 @@ def hdbscan(vectors: FloatArray, min_size: int) -> tuple[IntArray, str]:
             return np.full(len(vectors), -1), description
         components = min(_COMPONENTS, *vectors.shape)
         reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(vectors)
-        found = HDBSCAN(min_size, min_samples=1, cluster_selection_method="leaf", copy=True).fit(reduced)
+        # Without a limit, nearly all texts are one group about as often as not, which says nothing.
+        found = HDBSCAN(min_size, min_samples=1, max_cluster_size=len(vectors) // 2, copy=True).fit(reduced)
         if components < vectors.shape[1]:
             description += f", over {components} principal components"
         return np.asarray(found.labels_, dtype=np.int64), description

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from minilm_retrieval.analysis.cluster_methods import hdbscan, kmeans
 from minilm_retrieval.analysis.naming import cluster_names
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.errors import InvalidOptionError, MissingExtraError
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.rows import IntArray
 from minilm_retrieval.similarity import checked_threshold, communities
@@ -87,8 +88,9 @@ def cluster_texts(
         texts: What to group.
         method: ``"kmeans"`` puts every text into one of so many clusters. ``"hdbscan"`` finds dense groups, however
             many there are, and leaves out what is between them; it runs over the first 50 principal components, without
-            which it takes several times as long and finds no more, with ``min_samples=1`` and clusters that are leaves
-            of its tree. ``"communities"`` puts texts around a central one, each at least so similar to it.
+            which it takes several times as long and finds no more, with ``min_samples=1``, and takes groups apart that
+            have more than half of the texts. ``"communities"`` puts texts around a central one, each at least so
+            similar to it.
         clusters: Of kmeans: how many; ``None`` to choose from 2 to 10, 12, 15, 20, 25, 30 and 40, at most half of the
             texts, by the silhouette over 2,000 texts, drawn by the seed: the largest number within 5% of the highest,
             since more clusters say more, and the silhouettes of texts differ little.
@@ -137,6 +139,7 @@ def check_clustering(
 
     Raises:
         InvalidOptionError: One is out of range, or goes with another method.
+        MissingExtraError: scikit-learn is not installed.
     """
     if method not in METHODS:
         raise InvalidOptionError(f"method={method!r} is not offered; expected one of {', '.join(METHODS)}.")
@@ -154,6 +157,8 @@ def check_clustering(
         checked_threshold(threshold)
     if not 0 <= seed < _SEEDS:
         raise InvalidOptionError(f"The seed must be from 0 to {_SEEDS - 1}, got {seed}.")
+    if find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "analysis")
 
 
 def _described(texts: EmbeddedTexts, method: str, description: str, found: IntArray) -> Clustering:

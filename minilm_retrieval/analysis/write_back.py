@@ -52,6 +52,16 @@ def check_field(field: str) -> None:
         raise InvalidOptionError(f"Clusters cannot be written to the field {field!r}: {wrong or 'indexing writes it'}.")
 
 
+def check_not_taken(texts: EmbeddedTexts, field: str) -> None:
+    """Check before long work that none of the texts' records has something else in the fields.
+
+    Raises:
+        InvalidOptionError: One holds what no earlier run wrote.
+    """
+    for id, metadata in zip(texts.ids, texts.metadatas, strict=True):
+        _written_earlier(id, metadata, field)
+
+
 def write_clusters(
     collection: Collection,
     texts: EmbeddedTexts,
@@ -104,16 +114,20 @@ def write_clusters(
 
 def _held(collection: Collection, field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each record's id and what it holds in the two fields."""
-    name_field = field + _NAME_SUFFIX
     for page in read_pages(collection, include=["metadatas"]):
         for id, _, metadata in records(page["ids"], None, page["metadatas"]):
-            held = {key: metadata[key] for key in (field, name_field) if key in metadata}
-            own = type(held.get(field)) is int and isinstance(held.get(name_field), str)
-            if held and not own:
-                raise InvalidOptionError(
-                    f"The record {id!r} holds {held}, which no earlier run wrote; choose another field than {field!r}."
-                )
-            yield id, held
+            yield id, _written_earlier(id, metadata, field)
+
+
+def _written_earlier(id: str, metadata: Mapping[str, Any], field: str) -> dict[str, Any]:
+    name_field = field + _NAME_SUFFIX
+    held = {key: metadata[key] for key in (field, name_field) if key in metadata}
+    own = type(held.get(field)) is int and isinstance(held.get(name_field), str)
+    if held and not own:
+        raise InvalidOptionError(
+            f"The record {id!r} holds {held}, which no earlier run wrote; choose another field than {field!r}."
+        )
+    return held
 
 
 def _update(collection: Collection, changes: list[tuple[str, dict[str, Any]]], show_progress: bool) -> None:

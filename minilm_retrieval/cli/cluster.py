@@ -84,7 +84,7 @@ def cluster(
     """
     from minilm_retrieval.analysis import check_clustering, cluster_texts, write_clusters
     from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
-    from minilm_retrieval.analysis.write_back import DEFAULT_FIELD, check_field
+    from minilm_retrieval.analysis.write_back import DEFAULT_FIELD, check_field, check_not_taken
 
     with options.user_errors():
         check_clustering(method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed)
@@ -101,6 +101,8 @@ def cluster(
         place = (path, host, port, ssl, header)
         source = texts.TextSource(file, collection, place, where, text_field, encoding, model, threads, precision)
         loaded = source.load(not json)
+        if write_back:
+            check_not_taken(loaded, field)
         shown = not json and sys.stderr.isatty()
         found = cluster_texts(
             loaded, method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed, show_progress=shown
@@ -177,7 +179,8 @@ def _print(loaded: EmbeddedTexts, found: Clustering, limit: int) -> None:
         console.print(table)
     hidden = len(found.clusters) - len(shown)
     if hidden:
-        typer.echo(f"and {hidden:,} smaller clusters; --limit shows more" if shown else f"{hidden:,} clusters")
+        more = "1 cluster" if hidden == 1 else f"{hidden:,} clusters"
+        typer.echo(f"and {more} more; --limit shows more" if shown else more)
     typer.echo(_summary(loaded, found))
 
 
