@@ -40,7 +40,7 @@ def neighbours_kept(positions: FloatArray, each: int) -> float:
 def test_neighbours_stay_together(short_work: None, monkeypatch: pytest.MonkeyPatch, most_exact: int) -> None:
     monkeypatch.setattr(projection, "_MOST_FOR_EXACT_NEIGHBORS", most_exact)
     vectors = clumps(6, 20)
-    positions, method = project(vectors)
+    positions, method = project(vectors, threads=1)
     assert (positions.shape, positions.dtype, method) == ((120, 2), np.float32, "tsne")
     assert neighbours_kept(positions, 20) >= 0.98
     assert np.abs(positions.mean(axis=0)).max() < 1e-3
@@ -55,12 +55,13 @@ def test_the_same_seed_gives_the_same_positions_with_any_number_of_threads(short
     assert np.abs(project(vectors, seed=2, threads=1)[0] - first).max() > 1e-3
 
 
-def test_pca_keeps_the_largest_variance() -> None:
-    vectors = clumps(2, 30)
+@pytest.mark.parametrize("each", [30, 300], ids=["fewer than dimensions", "more"])
+def test_pca_keeps_the_largest_variance(each: int) -> None:
+    vectors = clumps(2, each)
     positions, method = project(vectors, "pca")
     assert method == "pca"
-    assert neighbours_kept(positions, 30) == 1.0
-    assert abs(positions[:30, 0].mean() - positions[30:, 0].mean()) > 5 * positions[:, 1].std()
+    assert neighbours_kept(positions, each) == 1.0
+    assert abs(positions[:each, 0].mean() - positions[each:, 0].mean()) > 5 * positions[:, 1].std()
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     expected = np.linalg.svd(centred, compute_uv=False)[:2] ** 2
     assert (positions.astype(np.float64) ** 2).sum(axis=0) == pytest.approx(expected, rel=1e-3)
@@ -88,7 +89,7 @@ def test_equal_vectors_are_at_one_place(count: int) -> None:
 def test_many_equal_vectors_and_one_other(short_work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection, "_MOST_FOR_EXACT_NEIGHBORS", 50)
     vectors = np.concatenate([np.repeat(clumps(1, 1), 150, axis=0), clumps(1, 1, seed=1)])
-    positions, method = project(vectors)
+    positions, method = project(vectors, threads=1)
     assert method == "tsne"
     assert np.isfinite(positions).all()
 

@@ -82,6 +82,7 @@ def _draw_points(drawn: TextMap, axes: Axes, figure: Figure) -> None:
             title=shortened(drawn.coloring.title),
             alignment="left",
             frameon=False,
+            handlelength=1,
             labelcolor=_INK,
         )
         legend.get_title().set(color=_INK, fontweight="bold")

@@ -89,7 +89,9 @@ def _pca(vectors: npt.NDArray[Any]) -> FloatArray:
     from sklearn.decomposition import PCA
 
     positions = np.zeros((len(vectors), 2), dtype=np.float32)
-    found = PCA(min(2, *vectors.shape), svd_solver="covariance_eigh").fit_transform(vectors)
+    # With fewer rows than columns the covariance is singular, and its eigenvectors can take seconds.
+    solver = "full" if len(vectors) <= vectors.shape[1] else "covariance_eigh"
+    found = PCA(min(2, *vectors.shape), svd_solver=solver).fit_transform(vectors)
     positions[:, : found.shape[1]] = found
     return positions
 
