@@ -352,6 +352,8 @@ def test_a_collection_is_drawn_with_its_stored_vectors(
         (("--color-by", "kind", "--cluster", "kmeans"), 2, "either clusters, or --color-by"),
         (("--color-by", "kind", "-n", "3"), 2, "either clusters, or --color-by"),
         (("--open", "-o", "map.png"), 2, "--open needs"),
+        (("--color-by", "topic"), 2, "No text has the metadata field 'topic'; there are: 'kind', 'size'."),
+        (("--hover", "topic"), 2, "No text has the metadata field 'topic'"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_embedded(
@@ -364,11 +366,11 @@ def test_mistakes_are_found_before_anything_is_embedded(
     assert fake_engine.rows == 0
 
 
-def test_mistakes_about_the_texts(records: Path, tmp_path: Path) -> None:
-    result = run(str(records), "--color-by", "topic")
-    assert (result.exit_code, result.stderr) == (
-        2,
-        "minilm: No text has the metadata field 'topic'; there are: 'kind', 'size'.\n",
-    )
-    assert run().exit_code == 2
+def test_texts_are_needed(records: Path, tmp_path: Path) -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "either a file of texts or --collection" in result.stderr
+    (tmp_path / "empty.txt").touch()
+    result = run("empty.txt")
+    assert (result.exit_code, result.stderr) == (1, "minilm: empty.txt: holds no text.\n")
     assert not (tmp_path / "map.html").exists()

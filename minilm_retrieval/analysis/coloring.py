@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,7 @@ import numpy.typing as npt
 
 from minilm_retrieval.analysis.clustering import UNCLUSTERED, Clustering
 from minilm_retrieval.analysis.labels import shortened
-from minilm_retrieval.analysis.texts import EmbeddedTexts
-from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.analysis.texts import EmbeddedTexts, check_fields
 from minilm_retrieval.rows import IntArray
 
 # Bright enough for a dark page, dark enough for a light one; neighbours in the list are easy to tell apart.
@@ -28,7 +26,6 @@ GREY = "#9a9fa6"
 SCALE = ("#463480", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#d8e219")
 # A whole number that has few values is a class more often than a quantity.
 _MOST_NUMBERS_AS_CLASSES = 12
-_SHOWN_FIELDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +93,7 @@ def color_by_field(texts: EmbeddedTexts, field: str) -> Coloring:
     Raises:
         InvalidOptionError: No text has such a field; the message lists those there are.
     """
-    check_fields(texts, [field])
+    check_fields(texts.metadatas, [field])
     values = [metadata.get(field) for metadata in texts.metadatas]
     labels = [shown_value(value) for value in values]
     numbers = [_number(value) for value in values]
@@ -108,19 +105,6 @@ def color_by_field(texts: EmbeddedTexts, field: str) -> Coloring:
         counts = Counter(label for label in labels if label)
         classes = sorted(counts, key=lambda label: (-counts[label], label))
     return _of_classes(field, labels, classes, f"no {field}")
-
-
-def check_fields(texts: EmbeddedTexts, fields: Iterable[str]) -> None:
-    """Check that at least one text has each field.
-
-    Raises:
-        InvalidOptionError: None has; the message lists the fields there are.
-    """
-    known = Counter(field for metadata in texts.metadatas for field in metadata)
-    for field in fields:
-        if field not in known:
-            there = ", ".join(repr(name) for name, _ in known.most_common(_SHOWN_FIELDS)) or "none"
-            raise InvalidOptionError(f"No text has the metadata field {field!r}; there are: {there}.")
 
 
 def shown_value(value: Any) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minilm_retrieval.analysis.clustering import Clustering
-from minilm_retrieval.analysis.coloring import Coloring, check_fields, color_by_cluster, color_by_field, one_color
+from minilm_retrieval.analysis.coloring import Coloring, color_by_cluster, color_by_field, one_color
 from minilm_retrieval.analysis.drawing import save_picture
 from minilm_retrieval.analysis.map_page import map_figure
 from minilm_retrieval.analysis.map_picture import map_drawing
 from minilm_retrieval.analysis.pictures import check_picture_file, is_page, save_page
 from minilm_retrieval.analysis.projection import project
-from minilm_retrieval.analysis.texts import EmbeddedTexts
+from minilm_retrieval.analysis.texts import EmbeddedTexts, check_fields
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
 
@@ -109,7 +109,7 @@ def map_texts(
     if clustering is not None and len(clustering.labels) != len(texts):
         raise InvalidOptionError(f"The clustering is of {len(clustering.labels):,} texts, not of these {len(texts):,}.")
     hover = [field for field in hover if field != color_by]
-    check_fields(texts, hover)
+    check_fields(texts.metadatas, hover)
     if color_by is not None:
         coloring = color_by_field(texts, color_by)
     else:

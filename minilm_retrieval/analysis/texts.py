@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import DocumentError, StoreError
+from minilm_retrieval.errors import DocumentError, InvalidOptionError, StoreError
 from minilm_retrieval.ingest import Document, read_texts
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from chromadb import Collection
 
 _SHOWN_IDS = 3
+_SHOWN_FIELDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +71,41 @@ def texts_of_file(
     *,
     text_field: str = "text",
     encoding: str | None = None,
+    fields: Iterable[str] = (),
     show_progress: bool = False,
 ) -> EmbeddedTexts:
     """Read the texts of a file and embed them; see :func:`minilm_retrieval.ingest.read_texts`.
 
+    Args:
+        file: Where they are.
+        embedder: What to embed them with.
+        text_field: Of JSONL and CSV.
+        encoding: ``None`` to find it out.
+        fields: Of the metadata, which are checked before anything is embedded: see :func:`check_fields`.
+        show_progress: Show a progress bar on standard error.
+
     Raises:
         DocumentError: The file cannot be read or holds no text.
+        InvalidOptionError: No text has one of the fields.
     """
-    found = embed_documents(read_texts(file, text_field, encoding=encoding), embedder, show_progress=show_progress)
-    if not found.ids:
+    documents = list(read_texts(file, text_field, encoding=encoding))
+    if not documents:
         raise DocumentError(f"{os.fspath(file)}: holds no text.")
-    return found
+    check_fields([document.metadata for document in documents], fields)
+    return embed_documents(documents, embedder, show_progress=show_progress)
+
+
+def check_fields(metadatas: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> None:
+    """Check that at least one text has each field.
+
+    Raises:
+        InvalidOptionError: None has; the message lists the fields there are.
+    """
+    known = Counter(field for metadata in metadatas for field in metadata)
+    for field in fields:
+        if field not in known:
+            there = ", ".join(repr(name) for name, _ in known.most_common(_SHOWN_FIELDS)) or "none"
+            raise InvalidOptionError(f"No text has the metadata field {field!r}; there are: {there}.")
 
 
 def texts_of_collection(

@@ -103,7 +103,7 @@ def map_(
         source = texts.TextSource(
             file, collection, (path, host, port, ssl, header), where, text_field, encoding, model, threads, precision
         )
-        loaded = source.load(not json)
+        loaded = source.load(not json, [*(hover or ()), *([] if color_by is None else [color_by])])
         shown = not json and sys.stderr.isatty()
         clustering = None
         if asked or (color_by is None and cluster is None and len(loaded) >= _FEWEST_TO_CLUSTER):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,11 +55,12 @@ class TextSource:
     threads: int | None
     precision: str | None
 
-    def load(self, shown: bool) -> EmbeddedTexts:
+    def load(self, shown: bool, fields: Sequence[str] = ()) -> EmbeddedTexts:
         """Return the texts with their vectors.
 
         Args:
             shown: Show progress, if standard error is a terminal.
+            fields: Of the metadata of a file's texts, at least one of which must have each, or nothing is embedded.
 
         Raises:
             InvalidOptionError: Neither or both of file and collection are given, or options of the other one.
@@ -74,7 +76,12 @@ class TextSource:
                 raise InvalidOptionError("--where, --path, --host, --port, --ssl and --header go with --collection.")
             embedder = options.make_embedder(self.model, self.threads, self.precision or options.DEFAULT_PRECISION)
             return texts_of_file(
-                self.file, embedder, text_field=self.text_field, encoding=self.encoding, show_progress=shown
+                self.file,
+                embedder,
+                text_field=self.text_field,
+                encoding=self.encoding,
+                fields=fields,
+                show_progress=shown,
             )
         opened = open_collection(str(self.collection), **options.place(*self.place))
         return texts_of_collection(opened, where=json_filter(self.where, "--where"), show_progress=shown)
