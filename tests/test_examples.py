@@ -59,6 +59,16 @@ def test_evaluate_with_mteb(tmp_path: Path) -> None:
     assert all(float(line.rpartition(": ")[2]) > 0.8 for line in output.splitlines())
 
 
+def test_cluster_topics(tmp_path: Path) -> None:
+    *clusters, written, first, second = run_example("cluster_topics.py", tmp_path).splitlines()
+    assert sorted(line.partition(",")[0] for line in clusters) == [
+        f"4 questions: {topic}" for topic in ("invoice", "parcel", "password")
+    ]
+    assert written == "12 records now have the fields topic and topic_name."
+    assert "The parcel arrived damaged." in first
+    assert all(line.startswith("In 'parcel") for line in (first, second))
+
+
 def test_every_example_is_tested() -> None:
     source = Path(__file__).read_text()
     assert [file.name for file in EXAMPLES.glob("*.py") if f'"{file.name}"' not in source] == []

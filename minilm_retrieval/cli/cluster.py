@@ -164,7 +164,7 @@ def _print(loaded: EmbeddedTexts, found: Clustering, limit: int) -> None:
     shown = found.clusters[:limit]
     if shown:
         console = Console(highlight=False, markup=False)
-        names = min(_WIDEST_NAME, max(len(one.name) for one in shown))
+        names = min(_WIDEST_NAME, max(len(name) for name in ["name", *(one.name for one in shown)]))
         table = Table(box=None, pad_edge=False)
         for heading in _COUNTS:
             table.add_column(heading, justify="right", no_wrap=True)
