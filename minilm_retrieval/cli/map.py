@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minilm_retrieval.cli import options, texts
+from minilm_retrieval.cli.shown import file_size
 from minilm_retrieval.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _print(drawn: TextMap, files: list[str], clustering: Clustering | None) -> N
     if clustering is not None:
         typer.echo(f"Clusters: {clustering.description}.")
     for name in files:
-        typer.echo(f"{name}: {drawn.subtitle}; {Path(name).stat().st_size / 1e6:,.1f} MB.")
+        typer.echo(f"{name}: {drawn.subtitle}; {file_size(name)}.")
 
 
 def _as_json(drawn: TextMap, files: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _LONGEST = 200
@@ -17,6 +18,12 @@ def place(id: str, metadata: Mapping[str, Any]) -> str:
     if "start" in metadata and "end" in metadata:
         return f"{source}  [characters {metadata['start']}-{metadata['end']}]"
     return str(source)
+
+
+def file_size(file: str) -> str:
+    """Return how large a file is, in a unit that suits it."""
+    count = Path(file).stat().st_size
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
 def print_texts(rows: Sequence[tuple[str, str, str]]) -> None:

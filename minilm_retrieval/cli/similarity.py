@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minilm_retrieval.cli import options, texts
-from minilm_retrieval.cli.shown import place, print_texts
+from minilm_retrieval.cli.shown import file_size, place, print_texts
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest import Document
@@ -167,7 +167,7 @@ def _compare_all(
         options.print_json({"ids": loaded.ids, "texts": loaded.texts, "similarities": _matrix(loaded)})
     elif files:
         for name in files:
-            typer.echo(f"{name}: {len(loaded):,} texts compared with each other; {_size(name)}.")
+            typer.echo(f"{name}: {len(loaded):,} texts compared with each other; {file_size(name)}.")
     else:
         _check_size(loaded, _MOST_PRINTED)
         _print_matrix(loaded)
@@ -203,8 +203,3 @@ def _print_matrix(loaded: EmbeddedTexts) -> None:
     typer.echo(" " * (width + 2 + _WIDEST_TEXT) + "".join(name.rjust(max(width, 5) + 1) for name in names))
     for name, label, row in zip(names, labels, _matrix(loaded), strict=True):
         typer.echo(f"{name.rjust(width)}  {label}" + "".join(f"{score:.2f}".rjust(max(width, 5) + 1) for score in row))
-
-
-def _size(file: str) -> str:
-    count = Path(file).stat().st_size
-    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
