@@ -149,14 +149,20 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.kill()
         process.wait()
-    # Reading vectors also has Chroma apply what was in its log already.
     texts = texts_of_collection(collection)
     some = [metadata for metadata in held(collection) if len(metadata) > 1]
     assert 0 < len(some) < count
     assert {frozenset(metadata) for metadata in some} == {frozenset({"page", "cluster", "cluster_name"})}
-    report = write_clusters(collection, texts, cluster_texts(texts, clusters=5))
-    assert (report.written, report.unchanged) == (count - len(some), len(some))
-    assert sorted(metadata["page"] for metadata in held(collection)) == list(range(count))
+    found = cluster_texts(texts, clusters=5)
+    report = write_clusters(collection, texts, found)
+    # The batch that was being written may be in Chroma's log, whole, and seen a little later.
+    assert report.unchanged - len(some) in (0, 50)
+    assert (report.written + report.unchanged, report.cleared) == (count, 0)
+    labels = dict(zip(texts.ids, found.labels.tolist(), strict=True))
+    assert held(collection) == [
+        {"page": row, "cluster": labels[id], "cluster_name": found.clusters[labels[id]].name}
+        for row, id in enumerate(sorted(labels))
+    ]
 
 
 def test_indexing_keeps_the_fields_and_the_collection_is_sound(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
