@@ -145,6 +145,7 @@ def test_write_back(place: tuple[object, ...], tmp_path: Path) -> None:
         (("texts.txt", "--min-size", 3), "goes with hdbscan and communities"),
         (("texts.txt", "--output", "found.xlsx"), ".csv or .jsonl"),
         (("texts.txt", "--where", "{}"), "go with --collection"),
+        (("--collection", "docs", "--path", ".", "--precision", "int8"), "go with a file"),
     ],
 )
 def test_wrong_options(arguments: tuple[object, ...], message: str) -> None:

@@ -75,7 +75,7 @@ def cluster(
     header: options.Headers = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.RecordedPrecision = None,
+    precision: texts.Precision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Group texts that say similar things, and name each group by the words that set it apart.

@@ -50,7 +50,7 @@ def duplicates(
     header: options.Headers = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.RecordedPrecision = None,
+    precision: texts.Precision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Find texts that are nearly the same: every pair with at least a cosine similarity, best first.

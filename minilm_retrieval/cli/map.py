@@ -71,7 +71,7 @@ def map_(
     header: options.Headers = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.RecordedPrecision = None,
+    precision: texts.Precision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Draw texts as a map, on which similar ones are near each other: a page that shows each text under the mouse.

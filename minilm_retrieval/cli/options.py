@@ -28,9 +28,9 @@ Headers = Annotated[
     list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
 ]
 Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
-_PRECISIONS = "float32, or faster and slightly different: bfloat16, int8. See: minilm bench."
-Precision = Annotated[str, typer.Option(help=_PRECISIONS)]
-RecordedPrecision = Annotated[str | None, typer.Option(help=f"{_PRECISIONS} Default: the collection's, or float32.")]
+PRECISIONS = "float32, or faster and slightly different: bfloat16, int8. See: minilm bench."
+Precision = Annotated[str, typer.Option(help=PRECISIONS)]
+RecordedPrecision = Annotated[str | None, typer.Option(help=f"{PRECISIONS} Default: the collection's, or float32.")]
 DEFAULT_PRECISION: str = DEFAULTS["precision"]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
 

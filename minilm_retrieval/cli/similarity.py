@@ -62,7 +62,7 @@ def similarity(
     header: options.Headers = None,
     model: options.Model = None,
     threads: options.Threads = None,
-    precision: options.RecordedPrecision = None,
+    precision: texts.Precision = None,
     json: options.JsonOutput = False,
 ) -> None:
     """Say how similar texts are: the cosine of their vectors, 1 for the same meaning, about 0 for unrelated ones.

@@ -26,6 +26,7 @@ CollectionName = Annotated[
 ]
 TextField = Annotated[str, typer.Option(help="Name of the text's field in JSONL and CSV.")]
 Encoding = Annotated[str | None, typer.Option(help="Encoding of the file. Default: found out.")]
+Precision = Annotated[str | None, typer.Option(help=f"{options.PRECISIONS} Of a file's texts. Default: float32.")]
 Where = Annotated[str | None, typer.Option(help="Of the collection, take what passes this metadata filter, as JSON.")]
 
 
@@ -83,6 +84,8 @@ class TextSource:
                 fields=fields,
                 show_progress=shown,
             )
+        if any(option is not None for option in (self.model, self.threads, self.precision)):
+            raise InvalidOptionError("--model, --threads and --precision go with a file: a collection has its vectors.")
         opened = open_collection(str(self.collection), **options.place(*self.place))
         return texts_of_collection(opened, where=json_filter(self.where, "--where"), show_progress=shown)
 
