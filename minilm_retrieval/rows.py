@@ -17,6 +17,7 @@ _PAIRS_AT_ONCE = 512
 # From which share of all pairs on it is cheaper to multiply all of them.
 _DENSE = 0.02
 _ROUNDING = 2.0**-24
+_DECIMALS = 12
 # Lengths by which rows can be divided in float32.
 _PLAIN_LENGTHS = (1e-30, 1e30)
 
@@ -119,5 +120,8 @@ def blocks(length: int, size: int = BLOCK, start: int = 0) -> Iterator[slice]:
 
 
 def rounded(scores: npt.NDArray[np.float64]) -> FloatArray:
-    """Return cosine similarities as float32 in [-1, 1], so that float64's last bit makes no difference."""
-    return np.asarray(np.clip(scores, -1.0, 1.0), dtype=np.float32)
+    """Return cosine similarities as float32 in [-1, 1].
+
+    To twelve decimals first, so that the order in which float64 sums were added makes no difference, even around zero.
+    """
+    return np.asarray(np.clip(np.round(scores, _DECIMALS) + 0.0, -1.0, 1.0), dtype=np.float32)

@@ -47,7 +47,7 @@ def cosine_similarity(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArra
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.einsum("i,i->", left, left))
     products = np.einsum("ij,j->i", rows, left)
     scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.asarray(np.clip(scores, -1.0, 1.0), dtype=np.float32)
+    return rounded(scores)
 
 
 def is_unit(vectors: npt.ArrayLike, tolerance: float = 1e-3) -> npt.NDArray[np.bool_]:

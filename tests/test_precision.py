@@ -57,15 +57,18 @@ def cosines(left: Any, right: Any) -> Any:
 
 
 def test_vectors_are_near_those_of_float32(reduced: MiniLMEmbedder, embedder: MiniLMEmbedder) -> None:
-    texts = [*topic_texts(COMPARED, 1600), *HOSTILE_TEXTS.values()]
+    # torch takes many times as long in bfloat16 on a processor without instructions for it, and is there for GPUs.
+    compared = COMPARED if reduced.backend == "openvino" else COMPARED // 5
+    texts = [*topic_texts(compared, 1600), *HOSTILE_TEXTS.values()]
     promise = PROMISES[reduced.precision]
     vectors = reduced.encode(texts)
-    found = cosines(vectors, embedder.encode(texts))
+    exact = embedder.encode(texts)
+    found = cosines(vectors, exact)
     assert found.mean() >= promise.mean_cosine
     assert found.min() >= promise.least_cosine
     assert found.max() <= 1
     assert np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1).max() <= 1e-5
-    assert np.abs(vectors - embedder.encode(texts)).max() > 1e-5, "another precision was really computed with"
+    assert np.abs(vectors - exact).max() > 1e-5, "another precision was really computed with"
 
 
 def test_a_text_alone_and_in_a_batch_agree(

@@ -202,7 +202,7 @@ def test_exact_scan_needs_memory_for_a_page_only(client: Any, embedder: MiniLMEm
         tracemalloc.stop()
         return highest
 
-    assert peak(12_000) < 1.2 * peak(2_000)
+    assert peak(6_000) < 1.2 * peak(2_000)
 
 
 def test_real_server_gives_what_the_embedded_store_gives(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
