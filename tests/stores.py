@@ -27,6 +27,7 @@ TOPICS = [
     "The spacecraft entered orbit around Mars.",
     "Astronomers discovered a distant galaxy.",
 ]
+LONG = " ".join(f"{text} Part {number}." for number in range(12) for text in TOPICS)
 
 
 def local_client(path: Path) -> Any:
