@@ -34,16 +34,20 @@ ENGINES = [
 
 
 _SLOW = (
-    *(
-        "test_crash",
-        "test_processes",
-        "test_examples",
-        "test_client_examples",
-        "test_clients",
-        "test_process",
-        "test_cli",
-    ),
-    *("test_parity", "test_precision", "test_memory", "test_bench", "test_rewrite", "test_download", "test_wrappers"),
+    "test_crash",
+    "test_processes",
+    "test_examples",
+    "test_client_examples",
+    "test_clients",
+    "test_process",
+    "test_cli",
+    "test_parity",
+    "test_precision",
+    "test_memory",
+    "test_bench",
+    "test_rewrite_killed",
+    "test_download",
+    "test_wrappers",
 )
 
 

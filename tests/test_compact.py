@@ -9,9 +9,9 @@ from typing import Any
 import chromadb
 import numpy as np
 import pytest
+from rewriting import contents, interrupt, names
 from stores import chroma_server, fill, local_client, random_vectors
 from subprocesses import run_python
-from test_rewrite import Death, Killed, contents, names
 
 from minilm_retrieval.errors import StoreError
 from minilm_retrieval.maintenance import compact_collections, directory, reembed_collection
@@ -135,19 +135,11 @@ def test_an_index_without_links_is_repaired_and_one_without_vectors_is_named(tmp
 def test_all_collections_and_unfinished_ones(client: Any, fake_engine: Any, monkeypatch: Any) -> None:
     for name in ("one", "two"):
         fill(client, name, random_vectors(30, 8), documents=["text"] * 30)
-    with pytest.MonkeyPatch.context() as patch:
-        death = Death(patch, client)
-        death.at = 3
-        with pytest.raises(Killed):
-            compact_collections(client, ["one"])
+    interrupt(3, compact_collections, client, ["one"])
     assert len(names(client)) > 2
     assert compact_collections(client).collections == {"one": 30, "two": 30}
     assert names(client) == ["one", "two"]
-    with pytest.MonkeyPatch.context() as patch:
-        death = Death(patch, client)
-        death.at = 1
-        with pytest.raises(Killed):
-            reembed_collection(client, "one")
+    interrupt(1, reembed_collection, client, "one")
     report = compact_collections(client, ["nope", "one", "two"])
     assert report.collections == {"two": 30}
     assert list(report.failed) == ["nope", "one"]
