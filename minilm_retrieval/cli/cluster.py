@@ -25,8 +25,7 @@ _WIDEST_NAME, _NARROWEST_TEXT = 40, 20
 
 
 def cluster(
-    file: texts.TextFile = None,
-    collection: texts.CollectionName = None,
+    *,
     method: Annotated[
         str,
         typer.Option(
@@ -65,17 +64,7 @@ def cluster(
         str | None,
         typer.Option(help="Metadata field for --write-back; FIELD_name gets the name. Default: cluster."),
     ] = None,
-    text_field: texts.TextField = "text",
-    encoding: texts.Encoding = None,
-    where: texts.Where = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
-    model: options.Model = None,
-    threads: options.Threads = None,
-    precision: texts.Precision = None,
+    source: texts.TextSource,
     json: options.JsonOutput = False,
 ) -> None:
     """Group texts that say similar things, and name each group by the words that set it apart.
@@ -90,7 +79,7 @@ def cluster(
         check_clustering(method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed)
         if limit < 0:
             raise InvalidOptionError(f"--limit must be 0 or more, got {limit}.")
-        if write_back and collection is None:
+        if write_back and source.collection is None:
             raise InvalidOptionError("--write-back goes with --collection; use --output for the texts of a file.")
         if field is not None and not write_back:
             raise InvalidOptionError("--field goes with --write-back.")
@@ -98,8 +87,6 @@ def cluster(
         check_field(field)
         if output is not None:
             check_output(output, TABLES)
-        place = (path, host, port, ssl, header)
-        source = texts.TextSource(file, collection, place, where, text_field, encoding, model, threads, precision)
         loaded = source.load(not json)
         if write_back:
             check_not_taken(loaded, field)
@@ -111,7 +98,7 @@ def cluster(
             save_table(output, _FIELDS, _rows(loaded, found))
         written = None
         if write_back:
-            opened = open_collection(str(collection), **options.place(*place))
+            opened = open_collection(str(source.collection), **source.store.arguments())
             written = write_clusters(opened, loaded, found, field, show_progress=shown)
         if json:
             options.print_json(_as_json(loaded, found, written))
@@ -120,7 +107,7 @@ def cluster(
             if output is not None:
                 typer.echo(f"{output}: {len(loaded):,} texts with their clusters.")
             if written is not None:
-                typer.echo(_written(str(collection), written))
+                typer.echo(_written(str(source.collection), written))
 
 
 def _rows(loaded: EmbeddedTexts, found: Clustering) -> Iterator[tuple[Any, ...]]:

@@ -19,12 +19,9 @@ _FINGERPRINT = 8
 
 
 def collections(
+    *,
     name: Annotated[str | None, typer.Argument(help="Describe this one; without a name, list all.")] = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     model: options.Model = None,
     json: options.JsonOutput = False,
 ) -> None:
@@ -36,7 +33,7 @@ def collections(
     from minilm_retrieval.maintenance import describe_collection, list_collections
 
     with options.user_errors():
-        place = options.place(path, host, port, ssl, header)
+        place = store.arguments()
         if name is not None:
             opened = open_collection(name, **place)
             embedder = options.embedder_for(opened, model, None, None)

@@ -18,15 +18,12 @@ _MEGABYTE = 1_000_000
 
 
 def compact(
+    *,
     collection: Annotated[
         list[str] | None,
         typer.Option("--collection", "-c", help="Name of a collection; may be repeated. Default: all."),
     ] = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     json: options.JsonOutput = False,
 ) -> None:
     """Rebuild indexes from the stored vectors, and free the space of deleted records.
@@ -38,7 +35,7 @@ def compact(
 
     with options.user_errors():
         report = compact_collections(
-            connect(**options.place(path, host, port, ssl, header)),
+            connect(**store.arguments()),
             collection or None,
             show_progress=not json and sys.stderr.isatty(),
         )

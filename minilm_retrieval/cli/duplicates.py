@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minilm_retrieval.analysis.duplicates import DEFAULT_THRESHOLD
 from minilm_retrieval.cli import options, texts
 from minilm_retrieval.cli.shown import place, print_texts
 from minilm_retrieval.errors import InvalidOptionError
@@ -17,22 +18,20 @@ from minilm_retrieval.similarity import checked_threshold
 if TYPE_CHECKING:
     from minilm_retrieval.analysis import DuplicatePair, Duplicates, EmbeddedTexts
 
-_THRESHOLD = 0.95
 _SHOWN = 20
 _FIELDS = ("score", "left_id", "right_id", "left_text", "right_text")
 _DECIMALS = 6
 
 
 def duplicates(
-    file: texts.TextFile = None,
-    collection: texts.CollectionName = None,
+    *,
     threshold: Annotated[
         float,
         typer.Option(
             help="Least cosine similarity of a pair. At 0.95 texts differ in case, signs or a small word, now and then "
             "in a number or a name; at 0.85 many say the same in other words."
         ),
-    ] = _THRESHOLD,
+    ] = DEFAULT_THRESHOLD,
     limit: Annotated[
         int | None,
         typer.Option(help=f"Print at most so many pairs. Default: {_SHOWN}, or with --json all.", show_default=False),
@@ -40,17 +39,7 @@ def duplicates(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Write all pairs to this .csv or .jsonl file.")
     ] = None,
-    text_field: texts.TextField = "text",
-    encoding: texts.Encoding = None,
-    where: texts.Where = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
-    model: options.Model = None,
-    threads: options.Threads = None,
-    precision: texts.Precision = None,
+    source: texts.TextSource,
     json: options.JsonOutput = False,
 ) -> None:
     """Find texts that are nearly the same: every pair with at least a cosine similarity, best first.
@@ -66,9 +55,6 @@ def duplicates(
         checked_threshold(threshold)
         if output is not None:
             check_output(output, TABLES)
-        source = texts.TextSource(
-            file, collection, (path, host, port, ssl, header), where, text_field, encoding, model, threads, precision
-        )
         loaded = source.load(not json)
         found = find_duplicates(loaded, threshold, show_progress=not json and sys.stderr.isatty())
         if output is not None:

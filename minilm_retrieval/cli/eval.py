@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.groups import ungrouped
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.options import PRECISIONS
 from minilm_retrieval.store import Retriever, open_collection
@@ -81,7 +82,9 @@ def sts(
 
 
 @eval_app.command()
+@ungrouped
 def retrieval(
+    *,
     directory: Annotated[
         Path, typer.Argument(help="Judged collection as BEIR has it: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv.")
     ],
@@ -111,11 +114,7 @@ def retrieval(
             help="Metadata field of the collection with a document's _id. Default: the id, or index's source."
         ),
     ] = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     model: options.Model = None,
     threads: options.Threads = None,
     resamples: Resamples = 2000,
@@ -129,14 +128,13 @@ def retrieval(
     from minilm_retrieval.evaluation.retrieval import DEFAULT_MEASURES, evaluate_retrieval
 
     with options.user_errors():
-        place = (path, host, port, ssl, header)
-        if collection is None and (document_field is not None or any(place)):
+        if collection is None and (document_field is not None or store):
             raise InvalidOptionError(
                 "--document-field, --path, --host, --port, --ssl and --header go with --collection."
             )
         systems: dict[str, Encoder | Retriever] = {}
         if collection is not None:
-            opened = open_collection(collection, **options.place(*place))
+            opened = open_collection(collection, **store.arguments())
             # By its own name, unless a precision has that.
             name = f"collection {collection}" if collection in PRECISIONS else collection
             systems[name] = Retriever(opened, options.embedder_for(opened, model, threads, None))

@@ -34,13 +34,10 @@ _INTERRUPTED = 130
 
 
 def index(
+    *,
     paths: Annotated[list[str], typer.Argument(help="Files, folders, and quoted patterns such as 'docs/**/*.md'.")],
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     include: Annotated[
         list[str] | None,
         typer.Option(help="Of the files in folders, read only those that match, such as '*.py'; may be repeated."),
@@ -75,7 +72,7 @@ def index(
         documents = load_documents(
             paths, text_field, include=include or (), exclude=exclude or (), gitignore=gitignore, encoding=encoding
         )
-        place = options.place(path, host, port, ssl, header)
+        place = store.arguments()
         target, embedder = _opened(collection, place, model, threads, precision)
         # A wrong option must not leave an empty collection behind.
         PassageSplitter(embedder, passage_tokens, passage_overlap, metadata)

@@ -15,6 +15,7 @@ from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.duplicates import duplicates
 from minilm_retrieval.cli.embed import embed
 from minilm_retrieval.cli.eval import eval_app
+from minilm_retrieval.cli.groups import ungrouped
 from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.map import map_
 from minilm_retrieval.cli.reembed import reembed
@@ -37,7 +38,7 @@ _COMMANDS = (
     *(embed, similarity, cluster, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
-    app.command(name=command.__name__.rstrip("_"))(command)
+    app.command(name=command.__name__.rstrip("_"))(ungrouped(command))
 app.add_typer(eval_app, name="eval")
 
 

@@ -24,8 +24,7 @@ _MOST_COLORS = 20
 
 
 def map_(
-    file: texts.TextFile = None,
-    collection: texts.CollectionName = None,
+    *,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,17 +60,7 @@ def map_(
     title: Annotated[str | None, typer.Option(help="Of the picture. Default: the file's or collection's name.")] = None,
     seed: Annotated[int, typer.Option(help="Decides what is random in t-SNE and k-means.")] = 0,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    text_field: texts.TextField = "text",
-    encoding: texts.Encoding = None,
-    where: texts.Where = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
-    model: options.Model = None,
-    threads: options.Threads = None,
-    precision: texts.Precision = None,
+    source: texts.TextSource,
     json: options.JsonOutput = False,
 ) -> None:
     """Draw texts as a map, on which similar ones are near each other: a page that shows each text under the mouse.
@@ -101,9 +90,6 @@ def map_(
             raise InvalidOptionError("Give either clusters, or --color-by or --cluster none.")
         if asked:
             check_clustering(cluster or "kmeans", **tuning, seed=seed)
-        source = texts.TextSource(
-            file, collection, (path, host, port, ssl, header), where, text_field, encoding, model, threads, precision
-        )
         loaded = source.load(not json, [*(hover or ()), *([] if color_by is None else [color_by])])
         shown = not json and sys.stderr.isatty()
         clustering = None
@@ -118,9 +104,9 @@ def map_(
             color_by=color_by,
             clustering=clustering,
             hover=hover or (),
-            title=title or collection or _name(str(file)),
+            title=title or source.collection or _name(str(source.file)),
             seed=seed,
-            threads=threads,
+            threads=source.threads,
             show_progress=shown,
         )
         for name in files:

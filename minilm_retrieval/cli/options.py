@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -20,13 +21,6 @@ DEFAULT_PATH = "./chroma"
 
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 CollectionName = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
-ChromaPath = Annotated[str | None, typer.Option("--path", help=f"Chroma directory. Default: {DEFAULT_PATH}.")]
-Host = Annotated[str | None, typer.Option(help="Host of a Chroma server, in place of --path.")]
-Port = Annotated[int | None, typer.Option(help="Port of the Chroma server. Default: 8000.")]
-Ssl = Annotated[bool, typer.Option("--ssl", help="The Chroma server speaks TLS.")]
-Headers = Annotated[
-    list[str] | None, typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated.")
-]
 Model = Annotated[str | None, typer.Option(help="Model directory or hub id. Default: all-MiniLM-L6-v2.")]
 PRECISIONS = "float32, or faster and slightly different: bfloat16, int8. See: minilm bench."
 Precision = Annotated[str, typer.Option(help=PRECISIONS)]
@@ -35,15 +29,36 @@ DEFAULT_PRECISION: str = DEFAULTS["precision"]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. Default: as many as this process may.")]
 
 
-def place(path: str | None, host: str | None, port: int | None, ssl: bool, header: list[str] | None) -> dict[str, Any]:
-    """Return the arguments of ``open_collection`` that say where the store is."""
-    if path is not None and host is not None:
-        raise InvalidOptionError("Give either --path or --host, not both.")
-    if host is None:
-        if port is not None or ssl or header:
-            raise InvalidOptionError("--port, --ssl and --header go with --host.")
-        return {"path": path or DEFAULT_PATH}
-    return {"host": host, "port": port, "ssl": ssl, "headers": dict(_header(line) for line in header or [])}
+@dataclass(frozen=True)
+class Store:
+    """Where the collections are: a local directory or a server."""
+
+    path: Annotated[str | None, typer.Option("--path", help=f"Chroma directory. Default: {DEFAULT_PATH}.")] = None
+    host: Annotated[str | None, typer.Option(help="Host of a Chroma server, in place of --path.")] = None
+    port: Annotated[int | None, typer.Option(help="Port of the Chroma server. Default: 8000.")] = None
+    ssl: Annotated[bool, typer.Option("--ssl", help="The Chroma server speaks TLS.")] = False
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated."),
+    ] = None
+
+    def __bool__(self) -> bool:
+        return any((self.path, self.host, self.port, self.ssl, self.header))
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``open_collection`` that say where the store is.
+
+        Raises:
+            InvalidOptionError: Two places are given, or options of a server without one.
+        """
+        if self.path is not None and self.host is not None:
+            raise InvalidOptionError("Give either --path or --host, not both.")
+        if self.host is None:
+            if self.port is not None or self.ssl or self.header:
+                raise InvalidOptionError("--port, --ssl and --header go with --host.")
+            return {"path": self.path or DEFAULT_PATH}
+        headers = dict(_header(line) for line in self.header or [])
+        return {"host": self.host, "port": self.port, "ssl": self.ssl, "headers": headers}
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
 
 def reembed(
+    *,
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     model: options.Model = None,
     threads: options.Threads = None,
     precision: options.RecordedPrecision = None,
@@ -41,7 +38,7 @@ def reembed(
 
     with options.user_errors():
         report = reembed_collection(
-            connect(**options.place(path, host, port, ssl, header)),
+            connect(**store.arguments()),
             collection,
             None if model is None else options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION),
             precision=precision if model is None else None,

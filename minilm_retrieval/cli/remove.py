@@ -12,18 +12,15 @@ from minilm_retrieval.store import open_collection
 
 
 def remove(
+    *,
     sources: Annotated[list[str], typer.Argument(help="Files, folders or ids of documents, still there or not.")],
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     json: options.JsonOutput = False,
 ) -> None:
     """Remove documents from a collection; the files themselves are left alone."""
     with options.user_errors():
-        target = open_collection(collection, **options.place(path, host, port, ssl, header))
+        target = open_collection(collection, **store.arguments())
         report = remove_documents(target, [*sources, *map(source_name, sources)])
         if json:
             options.print_json({"deleted": report.deleted, "passages_deleted": report.passages_deleted})

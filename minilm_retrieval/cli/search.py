@@ -8,18 +8,16 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.shown import place
 from minilm_retrieval.cli.texts import json_filter
 from minilm_retrieval.store import DEFAULT_K, Hit, Retriever, open_collection
 
 
 def search(
+    *,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     k: Annotated[int, typer.Option("-k", help="How many results.")] = DEFAULT_K,
     min_score: Annotated[float | None, typer.Option(help="Leave out results below this cosine similarity.")] = None,
     where: Annotated[str | None, typer.Option(help="Metadata filter of Chroma, as JSON.")] = None,
@@ -35,7 +33,7 @@ def search(
 ) -> None:
     """Find the passages nearest to a query, best first, with their cosine similarity."""
     with options.user_errors():
-        source = open_collection(collection, **options.place(path, host, port, ssl, header))
+        source = open_collection(collection, **store.arguments())
         retriever = Retriever(source, options.embedder_for(source, model, threads, precision))
         hits = retriever.search(
             query,
@@ -59,17 +57,10 @@ def _print_hits(hits: list[Hit]) -> None:
 
     console = Console(highlight=False)
     for rank, hit in enumerate(hits, 1):
-        place = _place(hit)
-        console.print(Text(f"{rank:>2}  {hit.score:.3f}  ", style="bold").append(place, style="cyan"), soft_wrap=True)
+        console.print(
+            Text(f"{rank:>2}  {hit.score:.3f}  ", style="bold").append(place(hit.id, hit.metadata), style="cyan"),
+            soft_wrap=True,
+        )
         for line in (hit.document or "").strip().splitlines():
             console.print(Text(f"    {line}"))
         console.print()
-
-
-def _place(hit: Hit) -> str:
-    source = hit.metadata.get("source")
-    if source is None:
-        return hit.id
-    if "start" in hit.metadata and "end" in hit.metadata:
-        return f"{source}  [characters {hit.metadata['start']}-{hit.metadata['end']}]"
-    return str(source)

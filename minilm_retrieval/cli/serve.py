@@ -93,7 +93,7 @@ def _stores(path: str | None, host: str | None, port: int | None, ssl: bool, hea
         return None
     if path is not None and host is not None:
         raise InvalidOptionError("Give either --path or --chroma-host, not both.")
-    place = options.place(path, host, port, ssl, header)
+    place = options.Store(path, host, port, ssl, header).arguments()
     if path is not None:
         connect(**place)
     return partial(connect, **place)

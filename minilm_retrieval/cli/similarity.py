@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,18 @@ _WIDEST_TEXT = 40
 _WIDEST_NAME = 8
 
 
+@dataclass(frozen=True)
+class ComparedTexts(texts.TextSource):
+    """As other commands' texts; but the arguments are texts here, so that a file is an option."""
+
+    file: Annotated[
+        str | None,
+        typer.Option("--file", "-f", help="Texts: one a line; of JSONL and CSV one a record; - for standard input."),
+    ] = None
+
+
 def similarity(
+    *,
     given: Annotated[
         list[str] | None,
         typer.Argument(
@@ -36,11 +48,6 @@ def similarity(
             "compare all texts of --file with each other.",
         ),
     ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--file", "-f", help="Texts: one a line; of JSONL and CSV one a record; - for standard input."),
-    ] = None,
-    collection: texts.CollectionName = None,
     k: Annotated[int, typer.Option("-k", help="Of texts compared with one, print so many, the nearest.")] = _DEFAULT_K,
     output: Annotated[
         str | None,
@@ -52,17 +59,7 @@ def similarity(
         str | None,
         typer.Option(help="Compare all with each other; draw it: a page (.html) or a picture (.png, .svg, .pdf)."),
     ] = None,
-    text_field: texts.TextField = "text",
-    encoding: texts.Encoding = None,
-    where: texts.Where = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
-    model: options.Model = None,
-    threads: options.Threads = None,
-    precision: texts.Precision = None,
+    source: ComparedTexts,
     json: options.JsonOutput = False,
 ) -> None:
     """Say how similar texts are: the cosine of their vectors, 1 for the same meaning, about 0 for unrelated ones.
@@ -73,20 +70,15 @@ def similarity(
         given = given or []
         if k < 1:
             raise InvalidOptionError(f"-k must be at least 1, got {k}.")
-        _check(given, file, collection, output, heatmap)
-        if file is None and collection is None:
-            loaded = _arguments(given, options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION))
+        _check(given, source.file, source.collection, output, heatmap)
+        if source.file is None and source.collection is None:
+            loaded = _arguments(given, source.embedder())
         else:
-            source = texts.TextSource(
-                *(file, collection, (path, host, port, ssl, header), where, text_field),
-                *(encoding, model, threads, precision),
-            )
             loaded = source.load(not json)
         if output or heatmap or not given:
-            _compare_all(loaded, output, heatmap, collection or file, json)
-        elif file is not None:
-            embedder = options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)
-            _print_nearest(embedder.encode(given[0]), loaded, k, json)
+            _compare_all(loaded, output, heatmap, source.collection or source.file, json)
+        elif source.file is not None:
+            _print_nearest(source.embedder().encode(given[0]), loaded, k, json)
         elif len(given) > 2:
             _print_nearest(loaded.vectors[0], _others(loaded), k, json)
         else:

@@ -11,50 +11,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store import open_collection
 
 if TYPE_CHECKING:
     from minilm_retrieval.analysis import EmbeddedTexts
 
-TextFile = Annotated[
-    str | None,
-    typer.Argument(help="Texts: one a line; of JSONL and CSV one a record; - for standard input. Or --collection."),
-]
-CollectionName = Annotated[
-    str | None, typer.Option("--collection", "-c", help="Take the texts and vectors of this collection, not of a file.")
-]
-TextField = Annotated[str, typer.Option(help="Name of the text's field in JSONL and CSV.")]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of the file. Default: found out.")]
-Precision = Annotated[str | None, typer.Option(help=f"{options.PRECISIONS} Of a file's texts. Default: float32.")]
-Where = Annotated[str | None, typer.Option(help="Of the collection, take what passes this metadata filter, as JSON.")]
+
+_Precision = Annotated[str | None, typer.Option(help=f"{options.PRECISIONS} Of a file's texts. Default: float32.")]
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """Where a command's texts come from, as its options say.
+    """Where a command's texts come from: a file, and what embeds them; or a collection, with its vectors."""
 
-    Attributes:
-        file: Or else
-        collection: a collection's name, with
-        place: what :func:`minilm_retrieval.cli.options.place` takes, and
-        where: a filter.
-        text_field: Of the file's records.
-        encoding: Of the file.
-        model: For texts of a file, as are
-        threads: and
-        precision.
-    """
+    file: Annotated[
+        str | None,
+        typer.Argument(help="Texts: one a line; of JSONL and CSV one a record; - for standard input. Or --collection."),
+    ] = None
+    collection: Annotated[
+        str | None,
+        typer.Option("--collection", "-c", help="Take the texts and vectors of this collection, not of a file."),
+    ] = None
+    text_field: Annotated[str, typer.Option(help="Name of the text's field in JSONL and CSV.")] = "text"
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file. Default: found out.")] = None
+    where: Annotated[
+        str | None, typer.Option(help="Of the collection, take what passes this metadata filter, as JSON.")
+    ] = None
+    store: options.Store = options.Store()
+    model: options.Model = None
+    threads: options.Threads = None
+    precision: Annotated[
+        str | None, typer.Option(help=f"{options.PRECISIONS} Of a file's texts. Default: float32.")
+    ] = None
 
-    file: str | None
-    collection: str | None
-    place: tuple[str | None, str | None, int | None, bool, list[str] | None]
-    where: str | None
-    text_field: str
-    encoding: str | None
-    model: str | None
-    threads: int | None
-    precision: str | None
+    def embedder(self) -> MiniLMEmbedder:
+        """Return what embeds texts that are in no collection."""
+        return options.make_embedder(self.model, self.threads, self.precision or options.DEFAULT_PRECISION)
 
     def load(self, shown: bool, fields: Sequence[str] = ()) -> EmbeddedTexts:
         """Return the texts with their vectors.
@@ -73,20 +67,19 @@ class TextSource:
         if (self.file is None) == (self.collection is None):
             raise InvalidOptionError("Give either a file of texts or --collection.")
         if self.file is not None:
-            if self.where is not None or any(self.place):
+            if self.where is not None or self.store:
                 raise InvalidOptionError("--where, --path, --host, --port, --ssl and --header go with --collection.")
-            embedder = options.make_embedder(self.model, self.threads, self.precision or options.DEFAULT_PRECISION)
             return texts_of_file(
                 self.file,
-                embedder,
+                self.embedder(),
                 text_field=self.text_field,
                 encoding=self.encoding,
                 fields=fields,
                 show_progress=shown,
             )
-        if any(option is not None for option in (self.model, self.threads, self.precision)):
-            raise InvalidOptionError("--model, --threads and --precision go with a file: a collection has its vectors.")
-        opened = open_collection(str(self.collection), **options.place(*self.place))
+        if self.model is not None or self.precision is not None:
+            raise InvalidOptionError("--model and --precision go with a file: a collection has its vectors.")
+        opened = open_collection(str(self.collection), **self.store.arguments())
         return texts_of_collection(opened, where=json_filter(self.where, "--where"), show_progress=shown)
 
 

@@ -14,20 +14,17 @@ from minilm_retrieval.store import connect, open_collection
 
 
 def export(
+    *,
     file: Annotated[str, typer.Argument(help="Parquet file to write.")],
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     json: options.JsonOutput = False,
 ) -> None:
     """Write a collection to a Parquet file, with its vectors."""
     from minilm_retrieval.maintenance import export_collection
 
     with options.user_errors():
-        source = open_collection(collection, **options.place(path, host, port, ssl, header))
+        source = open_collection(collection, **store.arguments())
         count = export_collection(source, file, show_progress=not json and sys.stderr.isatty())
         if json:
             options.print_json({"collection": collection, "file": file, "records": count})
@@ -36,15 +33,12 @@ def export(
 
 
 def import_(
+    *,
     file: Annotated[str, typer.Argument(help="Parquet file to read.")],
     collection: Annotated[
         str | None, typer.Option("--collection", "-c", help="Name of the collection. Default: that in the file.")
     ] = None,
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     space: Annotated[
         str | None, typer.Option(help="Distance of a new collection, where the file does not say. Default: cosine.")
     ] = None,
@@ -57,7 +51,7 @@ def import_(
     from minilm_retrieval.maintenance import import_collection
 
     with options.user_errors():
-        client = partial(connect, **options.place(path, host, port, ssl, header), create=True)
+        client = partial(connect, **store.arguments(), create=True)
         shown = not json and sys.stderr.isatty()
         report = import_collection(file, client, collection, space=space, show_progress=shown)
         if json:

@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 
 def verify(
+    *,
     collection: options.CollectionName = "docs",
-    path: options.ChromaPath = None,
-    host: options.Host = None,
-    port: options.Port = None,
-    ssl: options.Ssl = False,
-    header: options.Headers = None,
+    store: options.Store,
     sample: Annotated[
         int | None, typer.Option(help="How many records to embed again and to look for. Default: 500.")
     ] = None,
@@ -46,7 +43,7 @@ def verify(
     with options.user_errors():
         if all_records and sample is not None:
             raise InvalidOptionError("Give either --sample or --all, not both.")
-        opened = open_collection(collection, **options.place(path, host, port, ssl, header))
+        opened = open_collection(collection, **store.arguments())
         report = verify_collection(
             opened,
             options.embedder_for(opened, model, threads, precision),
