@@ -42,8 +42,8 @@ def test_the_encoding_may_be_given(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.txt", "x", r"a.txt: expected records, in a file that ends in .jsonl, .csv or .tsv"),
-        ("a.tsv", "a\tb\nx\n", r"a.tsv: line 2 has more or fewer fields than the header, 'a', 'b'"),
-        ("a.tsv", "a\tb\nx\ty\tz\n", "line 2 has more or fewer"),
+        ("a.tsv", "a\tb\nx\n", r"a.tsv: line 2 has fewer fields than the header: 'a', 'b'"),
+        ("a.tsv", "a\tb\nx\ty\tz\n", "line 2 has more fields than the header: 'z'"),
         ("a.csv", 'a,b\n"x",y\n"open,y\n', "is not CSV near line 2: unexpected end of data"),
         ("a.jsonl", '{"a": 1}\n[1]\n', "line 2 is a list, expected an object"),
         ("a.jsonl", '{"a": 1}\n{"a"\n', "line 2 is not JSON"),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from minilm_retrieval.errors import DocumentError
-from minilm_retrieval.ingest.loading.decoding import checked_encoding, decoded_lines
-from minilm_retrieval.ingest.loading.names import one_line
-from minilm_retrieval.ingest.loading.readers import CSV_DELIMITERS, JSONL_SUFFIXES, first_guess, opened
+from minilm_retrieval.ingest.loading.decoding import decoded_lines
+from minilm_retrieval.ingest.loading.readers import CSV_DELIMITERS, JSONL_SUFFIXES, csv_records, jsonl_records
+from minilm_retrieval.ingest.loading.texts import opened_text
 
 Record = dict[str, Any]
 
@@ -33,18 +31,26 @@ def read_records(file: str | os.PathLike[str], encoding: str | None = None) -> I
     """
     path = os.fspath(file)
     suffix = Path(path).suffix.lower()
-    known = None if encoding is None else checked_encoding(encoding)
     if suffix not in JSONL_SUFFIXES and suffix not in CSV_DELIMITERS:
         raise DocumentError(f"{path}: expected records, in a file that ends in .jsonl, .csv or .tsv.")
-    try:
-        with opened(path) as stream:
-            found = known or first_guess(stream)[0]
-            if suffix in JSONL_SUFFIXES:
-                yield from _json_records(decoded_lines(stream, found, newline="\n"))
-            else:
-                yield from _rows(decoded_lines(stream, found, newline=""), CSV_DELIMITERS[suffix])
-    except (OSError, UnicodeError, DocumentError) as error:
-        raise DocumentError(f"{path}: {one_line(error)}") from error
+    with opened_text(path, encoding) as (stream, found):
+        if suffix in JSONL_SUFFIXES:
+            records = jsonl_records(decoded_lines(stream, found, newline="\n"))
+        else:
+            delimiter = CSV_DELIMITERS[suffix]
+            records = csv_records(decoded_lines(stream, found, newline=""), delimiter, quoted=delimiter != "\t")
+        for number, record in records:
+            yield number, _checked(number, record, suffix in CSV_DELIMITERS)
+
+
+def _checked(number: int, record: Any, is_row: bool) -> Record:
+    if isinstance(record, DocumentError):
+        raise DocumentError(f"line {number} {record}")
+    if not isinstance(record, dict):
+        raise DocumentError(f"line {number} is a {type(record).__name__}, expected an object.")
+    if is_row and None in record.values():
+        raise DocumentError(f"line {number} has fewer fields than the header: {listed(record)}.")
+    return record
 
 
 def text_in(record: Record, field: str, file: str | os.PathLike[str], line: int) -> str:
@@ -80,31 +86,3 @@ def id_in(record: Record, field: str, file: str | os.PathLike[str], line: int) -
 def listed(names: Any) -> str:
     """Return names for a message."""
     return ", ".join(repr(name) for name in names)
-
-
-def _json_records(lines: Iterator[str]) -> Iterator[tuple[int, Record]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DocumentError(f"line {number} is not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise DocumentError(f"line {number} is a {type(record).__name__}, expected an object.")
-        yield number, record
-
-
-def _rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, Record]]:
-    reader = csv.DictReader(
-        lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL, strict=True
-    )
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise DocumentError(
-                    f"line {reader.line_num} has more or fewer fields than the header, {listed(reader.fieldnames)}."
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DocumentError(f"is not CSV near line {reader.line_num}: {error}") from error

@@ -114,9 +114,9 @@ def record_documents(
 ) -> Iterator[Document | Failure]:
     """Yield a document for each record of a JSONL or CSV file, and a failure for each that has none."""
     if suffix in JSONL_SUFFIXES:
-        records = _jsonl_records(decoded_lines(stream, encoding, newline="\n"))
+        records = jsonl_records(decoded_lines(stream, encoding, newline="\n"))
     else:
-        records = _csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
+        records = csv_records(decoded_lines(stream, encoding, newline=""), CSV_DELIMITERS[suffix], text_field)
     failures = 0
     for number, record in records:
         try:
@@ -130,7 +130,8 @@ def record_documents(
         yield Failure(source, f"{failures - _MOST_FAILURES} more records failed, {failures} in all")
 
 
-def _jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
+def jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
+    """Yield the values of JSONL with the numbers of their lines; in the place of one that is no JSON, the error."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -139,17 +140,32 @@ def _jsonl_records(lines: Iterator[str]) -> Iterator[tuple[int, Any]]:
                 yield number, DocumentError(f"is not JSON: {error}")
 
 
-def _csv_records(lines: Iterator[str], delimiter: str, text_field: str) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-    header = _unlimited(lambda: reader.fieldnames)
+def csv_records(
+    lines: Iterator[str], delimiter: str, text_field: str | None = None, *, quoted: bool = True
+) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of CSV with the numbers of their lines; in the place of one with too many fields, the error.
+
+    Args:
+        lines: With their ends.
+        delimiter: Between fields.
+        text_field: A column that there has to be.
+        quoted: Whether a quotation mark encloses a field, or is a character as any other.
+
+    Raises:
+        DocumentError: There is no such column, several have one name, or it is not CSV.
+    """
+    reader = csv.DictReader(
+        lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    )
+    header = _unlimited(reader, lambda: reader.fieldnames)
     if header is None:
         return
-    if text_field not in header:
+    if text_field is not None and text_field not in header:
         raise DocumentError(f"has no column {text_field!r}; its columns are {_shown(header)}")
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise DocumentError(f"has several columns of the name {_shown(repeated)}")
-    while (row := _unlimited(lambda: next(reader, None))) is not None:
+    while (row := _unlimited(reader, lambda: next(reader, None))) is not None:
         extra = list(row.pop(None, None) or ())
         # A column of no name, such as the one for row numbers, cannot be stored under one.
         row.pop("", None)
@@ -160,13 +176,13 @@ def _shown(names: Iterable[str]) -> str:
     return shorten(", ".join(map(repr, names)), _SHOWN_CHARACTERS, placeholder=" ...")
 
 
-def _unlimited(read: Callable[[], _T]) -> _T:
+def _unlimited(reader: csv.DictReader[str], read: Callable[[], _T]) -> _T:
     """Read with no limit to a field's length, and leave the limit, which is the whole process's, as it was."""
     limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
     try:
         return read()
     except csv.Error as error:
-        raise DocumentError(f"is not CSV: {error}") from error
+        raise DocumentError(f"is not CSV near line {reader.line_num}: {error}") from error
     finally:
         csv.field_size_limit(limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -45,15 +45,30 @@ def read_texts(
         InvalidOptionError: Python has no such encoding.
     """
     path = os.fspath(file)
-    known = None if encoding is None else checked_encoding(encoding)
     suffix = "" if path == STANDARD_INPUT else Path(path).suffix.lower()
+    with opened_text(path, encoding) as (stream, found):
+        if suffix in JSONL_SUFFIXES or suffix in CSV_DELIMITERS:
+            yield from _of_records(suffix, stream, text_field, found)
+        else:
+            yield from _of_lines(stream, found)
+
+
+@contextmanager
+def opened_text(path: str, encoding: str | None) -> Iterator[tuple[BinaryIO, Encoding]]:
+    """Open a file, or standard input, and find out its encoding; what goes wrong inside is told with its name.
+
+    Args:
+        path: ``"-"`` for standard input.
+        encoding: ``None`` to find out.
+
+    Raises:
+        DocumentError: The file cannot be opened, or what is done with it failed.
+        InvalidOptionError: Python has no such encoding.
+    """
+    known = None if encoding is None else checked_encoding(encoding)
     try:
         with closing(BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else opened(path)) as stream:
-            found = known or first_guess(stream)[0]
-            if suffix in JSONL_SUFFIXES or suffix in CSV_DELIMITERS:
-                yield from _of_records(suffix, stream, text_field, found)
-            else:
-                yield from _of_lines(stream, found)
+            yield stream, known or first_guess(stream)[0]
     except (OSError, UnicodeError, DocumentError) as error:
         raise DocumentError(f"{path}: {one_line(error)}") from error
 
