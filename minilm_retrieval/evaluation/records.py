@@ -9,7 +9,7 @@ from typing import Any
 
 from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest.loading.decoding import decoded_lines
-from minilm_retrieval.ingest.loading.readers import CSV_DELIMITERS, JSONL_SUFFIXES, csv_records, jsonl_records
+from minilm_retrieval.ingest.loading.records import CSV_DELIMITERS, JSONL_SUFFIXES, csv_records, jsonl_records
 from minilm_retrieval.ingest.loading.texts import opened_text
 
 Record = dict[str, Any]

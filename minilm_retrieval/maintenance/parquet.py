@@ -27,28 +27,15 @@ from typing import Any
 
 import numpy as np
 
+from minilm_retrieval.arrow import arrow
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import MiniLMError, MissingExtraError, TransferError
+from minilm_retrieval.errors import MiniLMError, TransferError
 from minilm_retrieval.maintenance.records import Record
 
 FORMAT = 1
 KEY = b"minilm_retrieval"
 _GROUP = 8192
 TEXTS = ("document", "metadata", "uri")
-
-
-def arrow() -> tuple[Any, Any]:
-    """Return the modules ``pyarrow`` and ``pyarrow.parquet``.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "parquet") from error
-    return pyarrow, pyarrow.parquet
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from minilm_retrieval.arrow import arrow
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import TransferError
 from minilm_retrieval.ingest.metadata import unstorable
-from minilm_retrieval.maintenance.parquet import FORMAT, KEY, TEXTS, arrow, arrow_errors, vector_of
+from minilm_retrieval.maintenance.parquet import FORMAT, KEY, TEXTS, arrow_errors, vector_of
 from minilm_retrieval.maintenance.records import Record
 
 _BATCH = 1000

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minilm_retrieval.arrow import arrow
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.maintenance.file_checks import belonging_note, settings_of
-from minilm_retrieval.maintenance.parquet import arrow, write_file
+from minilm_retrieval.maintenance.parquet import write_file
 from minilm_retrieval.maintenance.parquet_reading import CheckedFile
 from minilm_retrieval.maintenance.records import Record, differing, record_pages, write_records
 from minilm_retrieval.maintenance.settings import CollectionSettings, checked_space

@@ -27,8 +27,9 @@ def load_documents(
 
     Plain text (.txt, .text, .rst), Markdown (.md, .markdown), PDF, Word, PowerPoint, Excel and HTML give one document
     a file; PDF and the types after it become Markdown and need the extra ``[files]``. JSONL (.jsonl, .ndjson) gives
-    one document a line and CSV (.csv, .tsv) one a row, read as they come: with the text in ``text_field``, an id in
-    ``id`` or ``_id`` if there is one, and the other fields as metadata.
+    one document a line, CSV (.csv, .tsv) and Parquet (.parquet, which needs the extra ``[parquet]``) one a row, read as
+    they come: with the text in ``text_field``, an id in ``id`` or ``_id`` if there is one, and the other fields as
+    metadata. Columns of Parquet that hold vectors are left out.
 
     Folders are read recursively, files in sorted order. Symbolic links are followed, and no file is read twice. Hidden
     entries are passed over unless a pattern in ``include`` has a part that begins with a dot and matches. Only files
@@ -49,7 +50,7 @@ def load_documents(
 
     Returns:
         An iterator of documents whose id is the file's absolute path without symbolic links, with ``#`` and the
-        record's id (``#line-7`` where it has none) for records; of a :class:`Failure` in place of each file, folder,
+        record's id (``#line-7``, or ``#row-7`` of Parquet, where it has none) for records; of a :class:`Failure` in place of each file, folder,
         line or row that cannot be read; and of a :class:`Skipped` for each file in a folder that is binary, of another
         type, or needs an extra.
 

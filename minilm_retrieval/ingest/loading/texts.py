@@ -15,13 +15,8 @@ from minilm_retrieval.ingest.documents import Document, Failure
 from minilm_retrieval.ingest.loading.decoding import Encoding, check_no_zeros, checked_encoding, decoded_lines
 from minilm_retrieval.ingest.loading.loader import TEXT_FIELD
 from minilm_retrieval.ingest.loading.names import one_line
-from minilm_retrieval.ingest.loading.readers import (
-    CSV_DELIMITERS,
-    JSONL_SUFFIXES,
-    first_guess,
-    opened,
-    record_documents,
-)
+from minilm_retrieval.ingest.loading.readers import first_guess, opened
+from minilm_retrieval.ingest.loading.records import CSV_DELIMITERS, JSONL_SUFFIXES, record_documents
 
 STANDARD_INPUT = "-"
 
