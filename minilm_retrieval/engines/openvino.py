@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minilm_retrieval.batching import Batch
-from minilm_retrieval.cpu import stream_plan
+from minilm_retrieval.cpu import allowed_processors, stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.forks import keep_for_ever
 from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
@@ -105,6 +105,8 @@ class OpenVINOEngine:
             "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" or not has_bfloat16(self._core) else "bf16",
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(self._plan.latency_threads if streams == 1 else self._threads),
+            # Threads that hold on to processors, always the first ones, would meet there with those of other processes.
+            "ENABLE_CPU_PINNING": self._threads >= len(allowed_processors()),
         }
         if precision == "int8":
             # So many activations of a token share a scale: all of most layers' inputs, a quarter of the widest one's.
