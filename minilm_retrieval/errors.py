@@ -101,3 +101,7 @@ class DocumentError(MiniLMError, ValueError):
 
 class TransferError(MiniLMError, ValueError):
     """A file with an exported collection cannot be written, read, or taken into a collection; the message says why."""
+
+
+class ClusterError(MiniLMError, RuntimeError):
+    """A Ray cluster cannot be reached or has no place for a worker, or work on it failed."""

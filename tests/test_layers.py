@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "minilm_retrieval"
 FLOORS = {
     "errors": 1,
+    "arrow": 1,
     "cpu": 1,
     "processor": 1,
     "rows": 1,
@@ -32,6 +33,7 @@ FLOORS = {
     "maintenance": 6,
     "analysis": 6,
     "evaluation": 6,
+    "scaleout": 6,
     "bench": 6,
     "server": 6,
     "cli": 7,
@@ -46,7 +48,8 @@ FENCED = {
     "tokenizers": {"tokenizer"},
     "chromadb": {"store", "ingest", "maintenance", "bench", "server", "analysis", "evaluation"},
     "markitdown": {"ingest"},
-    "pyarrow": {"maintenance"},
+    "pyarrow": {"arrow", "scaleout"},
+    "ray": {"scaleout"},
     "typer": {"cli"},
     "sklearn": {"analysis"},
     "openTSNE": {"analysis"},

@@ -25,6 +25,7 @@ _LOT_DOCUMENTS = 200
 _LOT_CHARACTERS = 2_000_000
 _LOT_SECONDS = 0.5
 _END = object()
+GIVEN_BEFORE = "a document of the same id was given before in this run; ids must be unique"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Comparison:
             checked = self._splitter.check(document)
             digest = bytes.fromhex(checked.source)
             if digest in self.given:
-                raise DocumentError("a document of the same id was given before in this run; ids must be unique")
+                raise DocumentError(GIVEN_BEFORE)
         except DocumentError as error:
             self._report.failed.append(Failure(str(document.id), str(error)))
             return None

@@ -94,10 +94,21 @@ def index_documents(
         check_current(collection)
         check_collection(collection, embedder)
         note_settings(collection, splitter)
-        return _Run(collection, embedder, splitter).over(documents, prune, show_progress)
+        return IndexRun(collection, embedder, splitter).over(documents, prune, show_progress)
 
 
-class _Run:
+class IndexRun:
+    """One run over documents, into a collection that has been checked.
+
+    Args:
+        collection: Where to.
+        embedder: Embeds the passages.
+        splitter: Checks and splits the documents.
+
+    Attributes:
+        report: What has been done so far.
+    """
+
     def __init__(self, collection: Collection, embedder: MiniLMEmbedder, splitter: PassageSplitter) -> None:
         self.collection = collection
         self.embedder = embedder
@@ -109,6 +120,7 @@ class _Run:
         self.writer = PassageWriter(collection, self.report, batch_size)
 
     def over(self, documents: Iterable[Document | Failure | Skipped], prune: bool, show_progress: bool) -> IndexReport:
+        """Index the documents, and see what is gone; see :func:`index_documents`."""
         started = time.perf_counter()
         try:
             self.index(documents, show_progress)
@@ -119,10 +131,7 @@ class _Run:
             self.report.interrupted = True
         except StoreError as error:
             cause = f"{str(error).rstrip('.')}.{full_disk(self.collection._client)}"
-            raise type(error)(
-                f"{cause} {self.report.passages_written} passages of this run were written and stay; "
-                "run it again to go on from there."
-            ) from error
+            raise type(error)(cut_short(cause, self.report)) from error
         self.report.seconds = time.perf_counter() - started
         if self.report.interrupted:
             raise IndexingInterrupted(self.report)
@@ -201,9 +210,16 @@ class _Run:
 
     @cached_property
     def not_indexed(self) -> set[str]:
+        """Ids of the sources that failed or were skipped."""
         return {failure.source for failure in self.report.failed} | {file.source for file in self.report.skipped}
 
     def was_not_given(self, source: str) -> bool:
         """Tell whether neither a document nor anything that it is in failed or was skipped."""
         ends = (place.start() for place in re.finditer(r"[#/\\]", source))
         return source not in self.not_indexed and not any(source[:end] in self.not_indexed for end in ends)
+
+
+def cut_short(cause: str, report: IndexReport) -> str:
+    """Return the message of a run that the store ended."""
+    written = f"{report.passages_written} passages of this run were written and stay"
+    return f"{cause.rstrip('.')}. {written}; run it again to go on from there."

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from minilm_retrieval.ingest.documents import Failure, Skipped
 
 STAGES = ("reading", "splitting", "comparing", "embedding", "writing", "pruning")
+_COUNTS = (
+    *("added", "updated", "unchanged", "empty", "deleted"),
+    *("passages_written", "passages_reused", "passages_deleted"),
+)
 
 
 @dataclass
@@ -60,6 +64,17 @@ class IndexReport:
             yield
         finally:
             self.stage_seconds[stage] += time.perf_counter() - started
+
+    def add(self, part: IndexReport) -> None:
+        """Take the numbers of a part of the work, which ran elsewhere, to these; its wall time is not added."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+        self.failed += part.failed
+        self.skipped += part.skipped
+        for note, count in part.metadata_changes.items():
+            self.metadata_changes[note] = self.metadata_changes.get(note, 0) + count
+        for stage, seconds in part.stage_seconds.items():
+            self.stage_seconds[stage] += seconds
 
 
 class IndexingInterrupted(KeyboardInterrupt):

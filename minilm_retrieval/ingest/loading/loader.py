@@ -50,9 +50,9 @@ def load_documents(
 
     Returns:
         An iterator of documents whose id is the file's absolute path without symbolic links, with ``#`` and the
-        record's id (``#line-7``, or ``#row-7`` of Parquet, where it has none) for records; of a :class:`Failure` in place of each file, folder,
-        line or row that cannot be read; and of a :class:`Skipped` for each file in a folder that is binary, of another
-        type, or needs an extra.
+        record's id for records (``#line-7``, of Parquet ``#row-7``, where it has none); of a :class:`Failure` in place
+        of each file, folder, line or row that cannot be read; and of a :class:`Skipped` for each file in a folder that
+        is binary, of another type, or needs an extra.
 
     Raises:
         InvalidOptionError: A pattern is not valid, Python has no such encoding, or one text was given in place of a
