@@ -8,13 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.scaleout import Cluster
 from minilm_retrieval.errors import CollectionNotFoundError
 from minilm_retrieval.ingest import (
     IndexingInterrupted,
@@ -23,6 +24,7 @@ from minilm_retrieval.ingest import (
     index_documents,
     load_documents,
 )
+from minilm_retrieval.ingest.loading.loader import TEXT_FIELD
 from minilm_retrieval.store import open_collection
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.local import is_database
@@ -33,31 +35,60 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How files are found and read."""
+
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the files in folders, read only those that match, such as '*.py'; may be repeated."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out the files in folders that match; may be repeated.")
+    ] = None
+    gitignore: Annotated[bool, typer.Option(help="Leave out what .gitignore files name.")] = True
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the text files. Default: found out for each file.")
+    ] = None
+    text_field: Annotated[str, typer.Option(help="Field that holds the text in JSONL, CSV and Parquet files.")] = (
+        TEXT_FIELD
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``load_documents`` that say so."""
+        return {**asdict(self), "include": self.include or (), "exclude": self.exclude or ()}
+
+
+@dataclass(frozen=True)
+class Passages:
+    """How documents are split, and what becomes of their metadata."""
+
+    metadata: Annotated[
+        str, typer.Option(help="What to do with fields that Chroma does not store: convert, drop or error.")
+    ] = "convert"
+    passage_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a passage. Default: all that the model reads.")
+    ] = None
+    passage_overlap: Annotated[int, typer.Option(help="Most tokens that a passage repeats of the one before.")] = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``index_documents`` that say so."""
+        return {
+            "passage_tokens": self.passage_tokens,
+            "passage_overlap": self.passage_overlap,
+            "metadata_policy": self.metadata,
+        }
+
+
 def index(
     *,
     paths: Annotated[list[str], typer.Argument(help="Files, folders, and quoted patterns such as 'docs/**/*.md'.")],
     collection: options.CollectionName = "docs",
     store: options.Store,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(help="Of the files in folders, read only those that match, such as '*.py'; may be repeated."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out the files in folders that match; may be repeated.")
-    ] = None,
-    gitignore: Annotated[bool, typer.Option(help="Leave out what .gitignore files name.")] = True,
-    encoding: Annotated[
-        str | None, typer.Option(help="Encoding of the text files. Default: found out for each file.")
-    ] = None,
-    text_field: Annotated[str, typer.Option(help="Field that holds the text in JSONL and CSV files.")] = "text",
-    metadata: Annotated[
-        str, typer.Option(help="What to do with fields that Chroma does not store: convert, drop or error.")
-    ] = "convert",
-    passage_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a passage. Default: all that the model reads.")
-    ] = None,
-    passage_overlap: Annotated[int, typer.Option(help="Most tokens that a passage repeats of the one before.")] = 0,
+    reading: Reading,
+    passages: Passages,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents that are gone from these paths.")] = False,
+    cluster: Cluster,
     model: options.Model = None,
     threads: options.Threads = None,
     precision: options.RecordedPrecision = None,
@@ -66,36 +97,40 @@ def index(
     """Split files into passages, embed them and store them in a Chroma collection.
 
     Run it again to take up changes: what is stored already is not embedded again, and a run that was stopped is
-    completed. The exit code is 1 if a file could not be indexed; the others are indexed all the same.
+    completed. The exit code is 1 if a file could not be indexed; the others are indexed all the same. Addresses such as
+    s3://bucket/folder are read with --ray.
     """
+    shown = not json and sys.stderr.isatty()
     with options.user_errors(), _stopped_gently():
-        documents = load_documents(
-            paths, text_field, include=include or (), exclude=exclude or (), gitignore=gitignore, encoding=encoding
-        )
         place = store.arguments()
-        target, embedder = _opened(collection, place, model, threads, precision)
-        # A wrong option must not leave an empty collection behind.
-        PassageSplitter(embedder, passage_tokens, passage_overlap, metadata)
-        target = target or open_collection(collection, **place, create=True, embedder=embedder)
+        cluster.check(
+            local="path" in place, given={"--threads": threads is not None, "--prune": prune, "--path": bool(store)}
+        )
+        target = None
         try:
-            report = index_documents(
-                target,
-                documents,
-                embedder,
-                passage_tokens=passage_tokens,
-                passage_overlap=passage_overlap,
-                metadata_policy=metadata,
-                prune=prune,
-                show_progress=not json and sys.stderr.isatty(),
-            )
+            if cluster.output is not None:
+                embedder = options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)
+                report = cluster.embed(paths, embedder, reading.arguments(), passages.arguments(), shown)
+            else:
+                documents = None if cluster.ray else load_documents(paths, **reading.arguments())
+                target, embedder = _opened(collection, place, model, threads, precision)
+                # A wrong option must not leave an empty collection behind.
+                PassageSplitter(embedder, *passages.arguments().values())
+                target = target or open_collection(collection, **place, create=True, embedder=embedder)
+                if documents is None:
+                    report = cluster.index(target, paths, embedder, reading.arguments(), passages.arguments(), shown)
+                else:
+                    report = index_documents(
+                        target, documents, embedder, prune=prune, show_progress=shown, **passages.arguments()
+                    )
         except IndexingInterrupted as interruption:
             report = interruption.report
-        with store_errors("counting passages"):
-            stored = target.count()
+        stored = None if target is None else _count(target)
         if json:
-            options.print_json({**asdict(report), "collection": collection, "passages_stored": stored})
+            where = {"output": cluster.output} if target is None else {"collection": collection}
+            options.print_json({**asdict(report), **where, "passages_stored": stored})
         else:
-            _print_report(report, collection, stored)
+            _print_report(report, str(cluster.output) if target is None else collection, stored)
     if report.interrupted:
         options.fail("interrupted; run the same command again to go on", _INTERRUPTED)
     if report.failed:
@@ -111,6 +146,11 @@ def _opened(
             found = open_collection(name, **place)
             return found, options.embedder_for(found, model, threads, precision)
     return None, options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)
+
+
+def _count(collection: Any) -> int:
+    with store_errors("counting passages"):
+        return int(collection.count())
 
 
 @contextmanager
@@ -133,7 +173,7 @@ def _stopped_gently() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_report(report: IndexReport, collection: str, stored: int) -> None:
+def _print_report(report: IndexReport, place: str, stored: int | None) -> None:
     for failure in report.failed:
         typer.echo(f"minilm: not indexed: {failure.source}: {failure.reason}", err=True)
     for reason, count in Counter(file.reason for file in report.skipped).most_common():
@@ -155,7 +195,7 @@ def _print_report(report: IndexReport, collection: str, stored: int) -> None:
     reused = f", {report.passages_reused} of them with a stored vector" if report.passages_reused else ""
     typer.echo(
         f"Passages: {report.passages_written} written{reused}, {report.passages_deleted} removed "
-        f"in {report.seconds:.1f} s{rate}; {collection!r} now holds {stored}."
+        f"in {report.seconds:.1f} s{rate}; {place!r} {'has them' if stored is None else f'now holds {stored}'}."
     )
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.stage_seconds.items() if seconds >= 0.05)
     if stages:

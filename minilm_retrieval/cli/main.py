@@ -20,6 +20,7 @@ from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.map import map_
 from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
+from minilm_retrieval.cli.scaleout import IndexCommand
 from minilm_retrieval.cli.search import search
 from minilm_retrieval.cli.serve import serve
 from minilm_retrieval.cli.similarity import similarity
@@ -38,7 +39,7 @@ _COMMANDS = (
     *(embed, similarity, cluster, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
-    app.command(name=command.__name__.rstrip("_"))(ungrouped(command))
+    app.command(name=command.__name__.rstrip("_"), cls=IndexCommand if command is index else None)(ungrouped(command))
 app.add_typer(eval_app, name="eval")
 
 

@@ -34,7 +34,7 @@ def export(
 
 def import_(
     *,
-    file: Annotated[str, typer.Argument(help="Parquet file to read.")],
+    file: Annotated[str, typer.Argument(help="Parquet file to read, or a folder of them.")],
     collection: Annotated[
         str | None, typer.Option("--collection", "-c", help="Name of the collection. Default: that in the file.")
     ] = None,

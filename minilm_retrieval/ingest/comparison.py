@@ -43,58 +43,28 @@ class Lacking:
     vector: FloatArray | None
 
 
-class Comparison:
-    """Reads documents and compares them with a collection.
+class Checker:
+    """Checks documents, and notes what cannot be stored.
 
     Args:
-        collection: Compared with.
-        splitter: Checks and splits documents.
-        report: Takes counts, failures and times.
+        splitter: Knows what can be.
+        report: Takes failures and what is changed.
 
     Attributes:
-        given: Source digests of the documents read, as bytes; some hundred bytes of memory each.
+        given: Source digests of the documents checked, as bytes; some hundred bytes of memory each.
     """
 
-    def __init__(self, collection: Collection, splitter: PassageSplitter, report: IndexReport) -> None:
+    def __init__(self, splitter: PassageSplitter, report: IndexReport) -> None:
         self.given: set[bytes] = set()
-        self._collection = collection
         self._splitter = splitter
         self._report = report
 
-    def differences(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[Lacking | Replacement]:
-        """Yield what has to be written, document by document, or a replacement alone where there is only to remove.
+    def check(self, document: Any, number: int) -> CheckedDocument | None:
+        """Return a document that can be stored; note one that cannot, and return ``None``.
 
         Raises:
-            DocumentError: Something other than a document is among them.
+            DocumentError: It is something other than a document.
         """
-        for lot in self._lots(documents):
-            with self._report.timed("comparing"):
-                stored = stored_passages(self._collection, [checked.document.id for checked in lot])
-            for checked in lot:
-                yield from self._differences_of(checked, stored.get(checked.source, set()))
-
-    def _lots(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[list[CheckedDocument]]:
-        """Read and check documents, and group them."""
-        lot: list[CheckedDocument] = []
-        characters = 0
-        started = time.perf_counter()
-        iterator = iter(documents)
-        for number in itertools.count():
-            with self._report.timed("reading"):
-                document = next(iterator, _END)
-                checked = None if document is _END else self._checked(document, number)
-            if checked is not None:
-                lot.append(checked)
-                characters += len(checked.document.text)
-            full = len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS
-            if lot and (full or document is _END or time.perf_counter() - started >= _LOT_SECONDS):
-                yield lot
-                lot, characters, started = [], 0, time.perf_counter()
-            if document is _END:
-                return
-
-    def _checked(self, document: Any, number: int) -> CheckedDocument | None:
-        """Return a document that can be stored; note one that cannot."""
         if isinstance(document, Failure):
             self._report.failed.append(document)
             return None
@@ -117,6 +87,59 @@ class Comparison:
         for note in checked.notes:
             self._report.metadata_changes[note] = self._report.metadata_changes.get(note, 0) + 1
         return checked
+
+
+class Comparison:
+    """Reads documents and compares them with a collection.
+
+    Args:
+        collection: Compared with.
+        splitter: Checks and splits documents.
+        report: Takes counts, failures and times.
+    """
+
+    def __init__(self, collection: Collection, splitter: PassageSplitter, report: IndexReport) -> None:
+        self._collection = collection
+        self._splitter = splitter
+        self._report = report
+        self._checker = Checker(splitter, report)
+
+    @property
+    def given(self) -> set[bytes]:
+        """Source digests of the documents read."""
+        return self._checker.given
+
+    def differences(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[Lacking | Replacement]:
+        """Yield what has to be written, document by document, or a replacement alone where there is only to remove.
+
+        Raises:
+            DocumentError: Something other than a document is among them.
+        """
+        for lot in self._lots(documents):
+            with self._report.timed("comparing"):
+                stored = stored_passages(self._collection, [checked.document.id for checked in lot])
+            for checked in lot:
+                yield from self._differences_of(checked, stored.get(checked.source, set()))
+
+    def _lots(self, documents: Iterable[Document | Failure | Skipped]) -> Iterator[list[CheckedDocument]]:
+        """Read and check documents, and group them."""
+        lot: list[CheckedDocument] = []
+        characters = 0
+        started = time.perf_counter()
+        iterator = iter(documents)
+        for number in itertools.count():
+            with self._report.timed("reading"):
+                document = next(iterator, _END)
+                checked = None if document is _END else self._checker.check(document, number)
+            if checked is not None:
+                lot.append(checked)
+                characters += len(checked.document.text)
+            full = len(lot) >= _LOT_DOCUMENTS or characters >= _LOT_CHARACTERS
+            if lot and (full or document is _END or time.perf_counter() - started >= _LOT_SECONDS):
+                yield lot
+                lot, characters, started = [], 0, time.perf_counter()
+            if document is _END:
+                return
 
     def _differences_of(self, checked: CheckedDocument, stored: set[str]) -> Iterator[Lacking | Replacement]:
         """Yield what has to be written or removed for a document."""

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -68,22 +68,14 @@ def write_file(file: Path, description: Mapping[str, Any], pages: Iterable[Seque
     Raises:
         TransferError: It cannot be written.
     """
-    pyarrow, parquet = arrow()
+    arrow()
     if file.is_dir():
         raise TransferError(f"{file} cannot be written: it is a directory.")
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    noted = {KEY: json.dumps({"format": FORMAT, **description}, ensure_ascii=False, sort_keys=True)}
-    count = 0
     try:
         with arrow_errors(f"{file} cannot be written"):
             with unfinished.open("wb") as stream:
-                groups = _groups(pages)
-                first = next(groups, [])
-                schema = _schema(pyarrow, len(vector_of(first[0])) if first else None).with_metadata(noted)
-                with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-                    for group in chain([first], groups):
-                        writer.write_batch(_to_arrow(pyarrow, schema, group), row_group_size=_GROUP)
-                        count += len(group)
+                count = write_stream(stream, description, pages)
                 stream.flush()
                 os.fsync(stream.fileno())
             unfinished.replace(file)
@@ -91,6 +83,21 @@ def write_file(file: Path, description: Mapping[str, Any], pages: Iterable[Seque
         with suppress(OSError):
             unfinished.unlink()
         raise
+    return count
+
+
+def write_stream(stream: BinaryIO, description: Mapping[str, Any], pages: Iterable[Sequence[Record]]) -> int:
+    """Write records with their vectors to an open file, and return how many; see :func:`write_file`."""
+    pyarrow, parquet = arrow()
+    noted = {KEY: json.dumps({"format": FORMAT, **description}, ensure_ascii=False, sort_keys=True)}
+    count = 0
+    groups = _groups(pages)
+    first = next(groups, [])
+    schema = _schema(pyarrow, len(vector_of(first[0])) if first else None).with_metadata(noted)
+    with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for group in chain([first], groups):
+            writer.write_batch(_to_arrow(pyarrow, schema, group), row_group_size=_GROUP)
+            count += len(group)
     return count
 
 

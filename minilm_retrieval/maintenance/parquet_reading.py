@@ -1,4 +1,4 @@
-"""Read a Parquet file with a collection, of which nothing is believed until it has been checked."""
+"""Read Parquet with a collection, a file or a folder of them; nothing is believed until it has been checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file of which every record was found to be sound.
+    """A file, or a folder of files, of which every record was found to be sound.
 
     Attributes:
         file: Where it is.
@@ -44,12 +44,10 @@ class CheckedFile:
         Raises:
             TransferError: It cannot be read, or is not what it should be; the message says what, and of which record.
         """
-        with _opened(file) as reader:
-            _check_columns(file, reader.schema_arrow)
-            description = _description(file, reader.schema_arrow)
+        description = _common_description(file, _files(file))
         dimension = None
         seen: set[str] = set()
-        for page in _pages(file):
+        for page in _all_pages(file):
             for record in page:
                 found = len(vector_of(record))
                 if dimension not in (None, found):
@@ -68,7 +66,34 @@ class CheckedFile:
         Raises:
             TransferError: The file has changed since it was checked, and a record is not what it should be.
         """
-        return _pages(self.file)
+        return _all_pages(self.file)
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the file, or those of a folder in sorted order."""
+    if not place.is_dir():
+        return [place]
+    files = sorted(place.glob("*.parquet"))
+    if not files:
+        raise TransferError(f"{place} is a folder without Parquet files.")
+    return files
+
+
+def _common_description(place: Path, files: list[Path]) -> Mapping[str, Any] | None:
+    """Return what the schemas say, which must be the same in all files."""
+    descriptions = []
+    for file in files:
+        with _opened(file) as reader:
+            _check_columns(file, reader.schema_arrow)
+            descriptions.append(_description(file, reader.schema_arrow))
+        if descriptions[-1] != descriptions[0]:
+            raise TransferError(f"{place}: {files[0].name} and {file.name} say that they are of different collections.")
+    return descriptions[0]
+
+
+def _all_pages(place: Path) -> Iterator[list[Record]]:
+    for file in _files(place):
+        yield from _pages(file)
 
 
 def _pages(file: Path) -> Iterator[list[Record]]:

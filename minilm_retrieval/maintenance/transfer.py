@@ -113,7 +113,7 @@ def import_collection(
 
     Args:
         file: A file of :func:`export_collection`, or of another tool: with the columns ``id`` and ``embedding``,
-            possibly ``document`` and ``metadata`` (JSON).
+            possibly ``document`` and ``metadata`` (JSON). Or a folder of such files of one collection.
         client: A Chroma client, see :func:`minilm_retrieval.store.connect`, or what connects: it is called when the
             file has been found sound.
         name: The collection's name; ``None`` for that in the file.

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.shutdown()
         named = "a Ray cluster on this machine" if address is None else f"the Ray cluster at {address!r}"
         raise ClusterError(
-            f"Cannot use {named}: {' '.join(str(error).split())} Start one with: ray start --head; or leave out the "
-            "address to have one started here."
+            f"Cannot use {named}: {' '.join(str(error).split()).rstrip('.')}. Start one with: ray start --head; or leave "
+            "out the address to have one started here."
         ) from error
     finally:
         if in_main_thread and handler is not None:
@@ -152,7 +153,9 @@ def quiet_blocks(data: Any) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with data.DataContext.current(context):
+        with data.DataContext.current(context), warnings.catch_warnings():
+            # Of few files there is less to do at the same time than there are workers.
+            warnings.filterwarnings("ignore", module=r"ray\.")
             yield
     finally:
         logger.setLevel(level)

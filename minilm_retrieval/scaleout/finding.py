@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -44,7 +45,7 @@ class Finder:
     def find(self, paths: Iterable[str]) -> Iterator[FoundFile | Failure | Skipped]:
         """Yield the files, each once, those of this machine first; and in place of what cannot be read why not."""
         given = listed("paths", paths)
-        for item in self._local.find([path for path in given if not _URI.match(path)]):
+        for item in self._local.find([path for path in given if not is_address(path)]):
             yield FoundFile.local(item) if isinstance(item, SourceFile) else item
         seen: set[str] = set()
         for path in given:
@@ -98,8 +99,13 @@ class Finder:
         return hidden or not taken or self._exclude.match_file(relative)
 
 
+def is_address(path: str) -> bool:
+    """Tell whether this is an address such as ``s3://bucket/folder``, and no path of this machine."""
+    return _URI.match(path) is not None
+
+
 def file_system(address: str) -> tuple[Any, str]:
-    """Return the pyarrow file system of an address such as ``s3://bucket/folder``, and the path on it.
+    """Return the pyarrow file system of a path, or an address such as ``s3://bucket/folder``, and the path on it.
 
     Raises:
         InvalidOptionError: Nothing installed knows such addresses.
@@ -109,6 +115,8 @@ def file_system(address: str) -> tuple[Any, str]:
     pyarrow, _ = arrow()
     from pyarrow import fs
 
+    if not is_address(address):
+        return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100
     try:
         return fs.FileSystem.from_uri(address)  # type: ignore[no-any-return]
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:

@@ -52,22 +52,21 @@ class Outcome:
 class Collecting:
     """Adds up outcomes as they come.
 
-    Args:
-        found: What was found to be wrong with sources, or passed over, before any worker was asked.
-
     Attributes:
         report: The sum.
         blocks: Names of the files written or found.
     """
 
-    def __init__(self, found: Iterable[Failure | Skipped] = ()) -> None:
+    def __init__(self) -> None:
         self.report = IndexReport()
         self.blocks: set[str] = set()
-        for item in found:
-            if isinstance(item, Failure):
-                self.report.failed.append(item)
-            else:
-                self.report.skipped.append(item)
+
+    def note(self, item: Failure | Skipped) -> None:
+        """Take a source that was found wanting, or passed over, before any worker was asked."""
+        if isinstance(item, Failure):
+            self.report.failed.append(item)
+        else:
+            self.report.skipped.append(item)
 
     def take(self, outcomes: Iterable[Outcome], ray: Any, show_progress: bool) -> IndexReport:
         """Add up all outcomes, and return the report.

@@ -59,7 +59,6 @@ def lots_of_files(data: Any, groups: Sequence[Group], text_field: str, encoding:
         batch_format="pyarrow",
         compute=data.TaskPoolStrategy(size=min(readers, len(groups))),
         num_cpus=0,
-        scheduling_strategy="SPREAD",
     )
 
 
