@@ -14,6 +14,7 @@ from sample_texts import topic_texts
 from small_models import SmallModel
 
 from minilm_retrieval import MiniLMEmbedder
+from minilm_retrieval.cpu import allowed_processors
 from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.errors import EngineError
 
@@ -192,3 +193,24 @@ def test_warmup_leaves_nothing_to_compile(small_model: SmallModel, compilations:
     embedder.encode("text")
     embedder.encode([f"text {number} " * 30 for number in range(200)])
     assert compilations.calls == before
+
+
+@pytest.mark.skipif(len(allowed_processors()) < 2, reason="one processor")
+def test_fewer_threads_than_processors_hold_on_to_none(
+    small_model: SmallModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    pinned: list[bool] = []
+    compile_model = openvino.Core.compile_model
+
+    def noting(core: Any, graph: Any, device: str, options: dict[str, Any]) -> Any:
+        compiled = compile_model(core, graph, device, options)
+        pinned.append(compiled.get_property("ENABLE_CPU_PINNING"))
+        return compiled
+
+    monkeypatch.setattr(openvino.Core, "compile_model", noting)
+    with MiniLMEmbedder(small_model.write(), threads=1) as embedder:
+        embedder.encode(["one text", "another"])
+    assert pinned
+    assert not any(pinned)

@@ -15,6 +15,7 @@ BUILTINS = {
     "UnsupportedModelError": ValueError,
     "EngineError": RuntimeError,
     "MissingExtraError": ImportError,
+    "ClusterError": RuntimeError,
     "CollectionNotFoundError": LookupError,
     "CollectionMismatchError": ValueError,
     "StoreError": OSError,

@@ -46,7 +46,7 @@ FENCED = {
     "torch": {"engines", "bench", "evaluation"},
     "sentence_transformers": {"engines", "bench", "evaluation"},
     "tokenizers": {"tokenizer"},
-    "chromadb": {"store", "ingest", "maintenance", "bench", "server", "analysis", "evaluation"},
+    "chromadb": {"store", "ingest", "maintenance", "bench", "server", "analysis", "evaluation", "scaleout"},
     "markitdown": {"ingest"},
     "pyarrow": {"arrow", "scaleout"},
     "ray": {"scaleout"},

@@ -13,8 +13,6 @@ from typer.core import TyperCommand
 from minilm_retrieval.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from chromadb import Collection
-
     from minilm_retrieval.embedder import MiniLMEmbedder
     from minilm_retrieval.ingest import IndexReport
 
@@ -51,7 +49,7 @@ class Cluster:
 
     def index(
         self,
-        collection: Collection,
+        collection: Any,
         paths: Sequence[str],
         embedder: MiniLMEmbedder,
         reading: dict[str, Any],
