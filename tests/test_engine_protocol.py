@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,19 @@ from minilm_retrieval.engines import Engine, get_engine
 from minilm_retrieval.model import load_model
 
 
-@pytest.fixture
-def engine(engine_options: dict[str, Any]) -> Engine:
-    embedder = MiniLMEmbedder(threads=2, **engine_options)
-    return get_engine(embedder._engine_key, embedder)
+@pytest.fixture(scope="session")
+def engine(
+    engine_options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, standard_directory: Path
+) -> Iterator[Engine]:
+    """Each engine, with a small model: what is held here does not depend on what the numbers are."""
+    directory = SmallModel(tmp_path_factory.mktemp("small") / "model", standard_directory).write()
+    with MiniLMEmbedder(directory, threads=2, **engine_options) as embedder:
+        yield get_engine(embedder._engine_key, embedder)
 
 
 def batches_of(texts: list[str]) -> list[Batch]:
     tokenizer = load_model().tokenizer
-    return list(make_batches([tokenizer.tokenize(text, 256).ids for text in texts], 64, 2, 256))
+    return list(make_batches([tokenizer.tokenize(text, 64).ids for text in texts], 64, 2, 64))
 
 
 def test_one_array_a_batch_in_their_order(engine: Engine) -> None:
@@ -34,7 +39,7 @@ def test_one_array_a_batch_in_their_order(engine: Engine) -> None:
     arrays = list(engine.embed(iter(batches)))
     assert len(arrays) == len(batches)
     for batch, array in zip(batches, arrays, strict=True):
-        assert array.shape == (len(batch.input_ids), 384)
+        assert array.shape == (len(batch.input_ids), 32)
         assert array.dtype == np.float32
         assert np.abs(array - next(iter(engine.embed([batch])))).max() <= 1e-6
 

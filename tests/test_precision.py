@@ -25,7 +25,7 @@ from minilm_retrieval.errors import EngineError, InvalidOptionError, PrecisionWa
 from minilm_retrieval.similarity import cosine_similarity
 from minilm_retrieval.store.collection import stored_function
 
-COMPARED = int(os.environ.get("MINILM_SOAK_TEXTS", "300"))
+COMPARED = int(os.environ.get("MINILM_SOAK_TEXTS", "120"))
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ SECONDS = float(os.environ.get("MINILM_SOAK_SECONDS", "2"))
 def calls() -> list[list[str]]:
     """Return single texts, small lists and some that need many batches."""
     chance = random.Random(0)
-    texts = topic_texts(120, 120)
-    sizes = [1] * 20 + [2, 3, 5, 8] * 4 + [60, 120]
+    texts = topic_texts(60, 80)
+    sizes = [1] * 20 + [2, 3, 5, 8] * 4 + [30, 60]
     return [chance.sample(texts, size) for size in sizes]
 
 

@@ -19,7 +19,7 @@ from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.embedder import DEFAULTS
 from minilm_retrieval.errors import InvalidOptionError, InvalidTextError, TextTooLongError, TruncationWarning
 
-TEXTS = [*HOSTILE_TEXTS.values(), *topic_texts(80, 400)]
+TEXTS = [*HOSTILE_TEXTS.values(), *topic_texts(24, 400)]
 LONG = "word " * 400
 
 OPTIONS: list[dict[str, Any]] = [

@@ -22,10 +22,10 @@ SEARCH = "/v1/vector_stores/topics/search"
 METADATA = [{"number": number, "even": number % 2 == 0, "tags": ["a", "b"]} for number in range(len(TOPICS))]
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Any:
-    """A Chroma client with a collection of topics, one of another model, and an empty one."""
-    client = local_client(tmp_path)
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A Chroma client with a collection of topics, one of another model, and an empty one; nothing writes to it."""
+    client = local_client(tmp_path_factory.mktemp("store"))
     collection = open_collection("topics", client=client, create=True)
     collection.add(ids=TOPICS, documents=TOPICS, metadatas=METADATA)
     fill(client, "strange", np.eye(5, 7))
