@@ -17,13 +17,15 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
 from scale_report import plot, read_points, write_points, write_table
-from scale_store import Plan, Point, grow
+from scale_store import Plan, Point, Served, grow
 from scale_texts import Corpus, load_corpus
 from services import Service, running
 
@@ -68,23 +70,26 @@ def main() -> None:
             store(corpus, embedder, plan, options.write)
 
 
-def store(corpus: Corpus, embedder: MiniLMEmbedder, plan: Plan, write: bool) -> list[Point]:
+def store(corpus: Corpus, embedder: MiniLMEmbedder, plan: Plan, write: bool) -> None:
     """Start a server, grow a collection in it, and print what is measured at each size."""
     points: list[Point] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "chroma"
-        chroma = Path(sys.executable).with_name("chroma")
-        command = (str(chroma), "run", "--path", str(folder), "--host", "127.0.0.1", "--port", "{port}")
-        with running(Service(command, base="", probe="/api/v2/heartbeat")) as (address, process):
-            collection = open_collection(
-                "docs", host="127.0.0.1", port=urlsplit(address).port, create=True, embedder=embedder
-            )
-            for point in grow(collection, Retriever(collection, embedder), corpus, plan, process.pid, folder):
-                points.append(point)
-                print(", ".join(f"{key} {value:.4g}" for key, value in asdict(point).items()), flush=True)
-                if write:
-                    write_points(points)
-    return points
+        for point in grow(lambda: _serve(folder, embedder), corpus, plan, folder):
+            points.append(point)
+            print(", ".join(f"{key} {value:.4g}" for key, value in asdict(point).items()), flush=True)
+            if write:
+                write_points(points)
+
+
+@contextmanager
+def _serve(folder: Path, embedder: MiniLMEmbedder) -> Iterator[Served]:
+    chroma = str(Path(sys.executable).with_name("chroma"))
+    command = (chroma, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", "{port}")
+    with running(Service(command, base="", probe="/api/v2/heartbeat")) as (address, process):
+        port = urlsplit(address).port
+        collection = open_collection("docs", host="127.0.0.1", port=port, create=True, embedder=embedder)
+        yield Served(collection, Retriever(collection, embedder), process.pid)
 
 
 def cost(write: bool) -> None:

@@ -25,9 +25,7 @@ def write_table(name: str, rows: list[dict[str, Any]]) -> None:
     with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(
-            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
-        )
+        writer.writerows({key: _written(value) for key, value in row.items()} for row in rows)
 
 
 def read_points() -> list[Point]:
@@ -41,7 +39,15 @@ def plot(points: list[Point]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    mpl.rcParams.update({"svg.hashsalt": "scale", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "scale",
+            "svg.fonttype": "none",
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    )
     figure = Figure(figsize=(9, 6), layout="constrained")
     writing, sizes, times, recalls = figure.subplots(2, 2).flat
     _draw(writing, points, "Writes, passages a second", [("write_rate", "one writer, 1,000 at a time", _BLUE)])
@@ -76,6 +82,10 @@ def _draw(axes: Any, points: list[Point], title: str, curves: list[tuple[str, st
     axes.set_ylim(0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
+
+
+def _written(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _number(text: str) -> float:

@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Point:
         write_server_ms: The server's processor time a passage, from the size before to this one.
         write_client_ms: The writer's.
         disk_mb: The server's directory.
-        memory_mb: The server's resident memory, once it has answered all queries but before the scan.
+        memory_mb: The server's resident memory after these writes and all queries, before the scan.
         p50_1: Median of one reader's queries.
         p99_1: 99 of 100 of them are faster.
         p50_16: Likewise, of sixteen readers at the same time.
@@ -54,6 +56,8 @@ class Point:
         retriever_p50: Median of one reader's calls of ``Retriever.search_vectors``.
         retriever_p99: 99 of 100 of them are faster.
         retriever_recall: Share of the true ten nearest among its ten.
+        memory_loaded_mb: The server's resident memory, started again, after 1,000 queries.
+        restart_s: Seconds from its start until its first answer, for which it reads the index.
         scan_s: Seconds of one query with ``exact=True``; ``nan`` where it was not asked for.
     """
 
@@ -75,7 +79,9 @@ class Point:
     retriever_p50: float
     retriever_p99: float
     retriever_recall: float
-    scan_s: float
+    memory_loaded_mb: float
+    restart_s: float
+    scan_s: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -97,80 +103,108 @@ class Plan:
     seconds: float
 
 
-def grow(collection: Any, retriever: Retriever, corpus: Corpus, plan: Plan, pid: int, folder: Path) -> Iterator[Point]:
+@dataclass(frozen=True)
+class Served:
+    """A server that runs, and the collection in it.
+
+    Attributes:
+        collection: Of a client of the server.
+        retriever: Over it.
+        pid: The server's process.
+    """
+
+    collection: Any
+    retriever: Retriever
+    pid: int
+
+
+def grow(
+    serve: Callable[[], AbstractContextManager[Served]], corpus: Corpus, plan: Plan, folder: Path
+) -> Iterator[Point]:
     """Write the passages and yield what is measured at each size.
 
     Args:
-        collection: Empty, of a client of the server.
-        retriever: Over the same collection.
+        serve: Starts a server, always over the same directory, and stops it.
         corpus: Passages, at least as many as the largest size, and queries.
         plan: How much to measure.
-        pid: The server's process.
         folder: The server's directory.
     """
     began = time.monotonic()
-    stored, queries = 0, corpus.queries
+    stored = 0
+    asked = corpus.queries[:_RECALL_QUERIES]
     for size in plan.sizes:
         if time.monotonic() - began > plan.seconds:
             print(f"{plan.seconds / 60:g} minutes are over; {size} passages and more are left out", flush=True)
             return
-        written = _write(collection, corpus, stored, size, pid)
-        for query in queries[-_WARM_UP:]:
-            _ask(collection, query)
-        single, _ = _timed_queries(lambda query: _ask(collection, query), queries[: plan.single], 1)
-        used = _processor_seconds(pid)
-        many, rate = _timed_queries(lambda query: _ask(collection, query), queries[: plan.many], READERS)
-        server = (_processor_seconds(pid) - used) / len(many) * 1000
-        through, _ = _timed_queries(lambda query: retriever.search_vectors(query, K), queries[: plan.single], 1)
-
-        asked = queries[:_RECALL_QUERIES]
         vectors = corpus.vectors[:size]
         least = _least_scores(vectors, asked)
-        recall = _recall(vectors, asked, least, [_ask(collection, query) for query in asked])
-        hits = [[hit.id for hit in retriever.search_vectors(query, K)[0]] for query in asked]
-        retriever_recall = _recall(vectors, asked, least, hits)
-        collection.modify(configuration={"hnsw": {"ef_search": WIDER}})
-        wide = [_ask(collection, query) for query in asked]
-        slower, _ = _timed_queries(lambda query: _ask(collection, query), asked, 1)
-        collection.modify(configuration={"hnsw": {"ef_search": _NARROW}})
-
-        memory = _resident(pid)
-        disk = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file()) / 1e6
-        scan = _seconds(lambda: retriever.search_vectors(queries[0], K, exact=True)) if size in plan.scans else np.nan
-        yield Point(
-            size,
-            *written,
-            disk,
-            memory,
-            *np.percentile(single, [50, 99]),
-            *np.percentile(many, [50, 99]),
-            rate,
-            server,
-            recall,
-            _recall(vectors, asked, least, wide),
-            float(np.median(slower)),
-            *np.percentile(through, [50, 99]),
-            retriever_recall,
-            scan,
-        )
+        recall = partial(_recall, vectors, asked, least)
+        with serve() as served:
+            figures = {**_write(served, corpus, stored, size), **_read(served, corpus, plan, recall)}
+            figures["memory_mb"] = _resident(served.pid)
+            figures["disk_mb"] = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file()) / 1e6
+            if size in plan.scans:
+                search = partial(served.retriever.search_vectors, asked[0], K, exact=True)
+                figures["scan_s"] = _seconds(search)
+            served.collection.modify(configuration={"hnsw": {"ef_search": WIDER}})
+        # A server goes by a new ef_search once it reads the index again.
+        started = time.perf_counter()
+        with serve() as served:
+            _ask(served.collection, asked[0])
+            figures["restart_s"] = time.perf_counter() - started
+            figures["recall_200"] = recall([_ask(served.collection, query) for query in asked])
+            times, _ = _timed_queries(partial(_ask, served.collection), asked, 1)
+            figures["p50_200"] = float(np.median(times))
+            figures["memory_loaded_mb"] = _resident(served.pid)
+            served.collection.modify(configuration={"hnsw": {"ef_search": _NARROW}})
+        yield Point(passages=size, **figures)
         stored = size
 
 
-def _write(collection: Any, corpus: Corpus, start: int, end: int, pid: int) -> tuple[float, float, float]:
+def _read(served: Served, corpus: Corpus, plan: Plan, recall: Callable[[list[list[str]]], float]) -> dict[str, float]:
+    """Return the figures of queries: of one reader, of many, and through the retriever."""
+    queries = corpus.queries
+    ask, search = partial(_ask, served.collection), partial(served.retriever.search_vectors, k=K)
+    for query in queries[-_WARM_UP:]:
+        ask(query)
+        search(query)
+    single, _ = _timed_queries(ask, queries[: plan.single], 1)
+    used = _processor_seconds(served.pid)
+    many, rate = _timed_queries(ask, queries[: plan.many], READERS)
+    used = _processor_seconds(served.pid) - used
+    through, _ = _timed_queries(search, queries[: plan.single], 1)
+    asked = queries[:_RECALL_QUERIES]
+    return {
+        "p50_1": float(np.percentile(single, 50)),
+        "p99_1": float(np.percentile(single, 99)),
+        "p50_16": float(np.percentile(many, 50)),
+        "p99_16": float(np.percentile(many, 99)),
+        "queries_16": rate,
+        "query_server_ms": used / len(many) * 1000,
+        "recall": recall([ask(query) for query in asked]),
+        "retriever_p50": float(np.percentile(through, 50)),
+        "retriever_p99": float(np.percentile(through, 99)),
+        "retriever_recall": recall([[hit.id for hit in search(query)[0]] for query in asked]),
+    }
+
+
+def _write(served: Served, corpus: Corpus, start: int, end: int) -> dict[str, float]:
     """Write passages as indexing does; return the rate, and the processor time of server and writer for each."""
-    began, server, client = time.perf_counter(), _processor_seconds(pid), time.process_time()
+    began, server, client = time.perf_counter(), _processor_seconds(served.pid), time.process_time()
     for first in range(start, end, _WRITE_BATCH):
         rows = range(first, min(first + _WRITE_BATCH, end))
-        collection.upsert(
+        served.collection.upsert(
             ids=[f"minilm-{row:0{_ID_WIDTH}}" for row in rows],
             embeddings=corpus.vectors[rows.start : rows.stop],
             documents=corpus.texts[rows.start : rows.stop],
             metadatas=[{"source": f"text {row}", "start": 0, "end": len(corpus.texts[row])} for row in rows],
         )
     count = end - start
-    rate = count / (time.perf_counter() - began)
-    used = _processor_seconds(pid) - server, time.process_time() - client
-    return rate, used[0] / count * 1000, used[1] / count * 1000
+    return {
+        "write_rate": count / (time.perf_counter() - began),
+        "write_server_ms": (_processor_seconds(served.pid) - server) / count * 1000,
+        "write_client_ms": (time.process_time() - client) / count * 1000,
+    }
 
 
 def _ask(collection: Any, query: Vectors) -> list[str]:

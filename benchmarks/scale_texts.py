@@ -32,7 +32,7 @@ class Corpus:
         texts: Different passages.
         vectors: Theirs, float32 of shape ``(n, dimension)`` and unit length.
         queries: Vectors of the queries, likewise.
-        tokens: Mean tokens of a passage.
+        tokens: Mean tokens of a passage, over the first 10,000.
     """
 
     texts: list[str]
@@ -45,7 +45,7 @@ def load_corpus(folder: Path, count: int, queries: int, embedder: MiniLMEmbedder
     """Return passages with their vectors: from the folder where it has them, otherwise embedded and kept there.
 
     Args:
-        folder: Made if need be. Its files are named for the number of passages and the precision.
+        folder: Made if need be. It keeps what it has, whatever is installed later.
         count: How many passages.
         queries: How many queries: pieces of the Python language reference, of which no passage is made.
         embedder: Embeds both.
@@ -54,20 +54,25 @@ def load_corpus(folder: Path, count: int, queries: int, embedder: MiniLMEmbedder
         SystemExit: The installed packages have too few different passages.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    texts_file, vectors_file = folder / f"texts-{count}.json", folder / f"vectors-{count}-{embedder.precision}.npy"
-    if not texts_file.exists():
-        texts_file.write_text(json.dumps(passages(count)), encoding="utf-8")
-    texts: list[str] = json.loads(texts_file.read_text(encoding="utf-8"))
-    if not vectors_file.exists():
-        parts = []
-        for start in range(0, count, _CHUNK):
-            parts.append(embedder.encode(texts[start : start + _CHUNK]))
-            print(f"embedded {start + len(parts[-1])} of {count} passages", flush=True)
+    texts_file, vectors_file = folder / "passages.json", folder / f"vectors-{embedder.precision}.npy"
+    texts: list[str] = json.loads(texts_file.read_text(encoding="utf-8")) if texts_file.exists() else []
+    if len(texts) < count:
+        texts = passages(count)
+        texts_file.write_text(json.dumps(texts), encoding="utf-8")
+        # With other packages installed since then, they would be those of other texts.
+        for stale in folder.glob("vectors-*.npy"):
+            stale.unlink()
+    vectors = np.load(vectors_file) if vectors_file.exists() else np.zeros((0, embedder.dimension), np.float32)
+    parts = [vectors]
+    for start in range(len(vectors), count, _CHUNK):
+        parts.append(embedder.encode(texts[start : min(start + _CHUNK, count)]))
+        print(f"embedded {start + len(parts[-1])} of {count} passages", flush=True)
+    if len(parts) > 1:
         np.save(vectors_file, np.concatenate(parts))
+    texts, vectors = texts[:count], np.concatenate(parts)[:count]
     asked = list(dict.fromkeys(itertools.islice(short_texts(2), 2 * queries)))[:queries]
-    sample = texts[:_CHUNK]
-    tokens = fmean(embedder.count_tokens(sample))
-    return Corpus(texts, np.load(vectors_file), embedder.encode(asked), tokens)
+    tokens = fmean(embedder.count_tokens(texts[:_CHUNK]))
+    return Corpus(texts, vectors, embedder.encode(asked), tokens)
 
 
 def passages(count: int) -> list[str]:
