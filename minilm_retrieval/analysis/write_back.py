@@ -12,7 +12,8 @@ from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest.metadata import RESERVED, unstorable
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import check_current, store_errors
-from minilm_retrieval.store.collection import PAGE, read_pages, records
+from minilm_retrieval.store.collection import read_pages, records
+from minilm_retrieval.store.limits import in_lots
 from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
@@ -131,11 +132,8 @@ def _written_earlier(id: str, metadata: Mapping[str, Any], field: str) -> dict[s
 
 
 def _update(collection: Collection, changes: list[tuple[str, dict[str, Any]]], show_progress: bool) -> None:
-    with store_errors("asking for the largest batch"):
-        size = min(PAGE, collection._client.get_max_batch_size())
     with progress_bar("Writing", len(changes), show_progress, "records") as advance:
-        for start in range(0, len(changes), size):
-            lot = changes[start : start + size]
+        for lot in in_lots(collection._client, changes):
             with store_errors(f"writing {len(lot)} records"):
                 # Chroma merges metadata, and removes a key whose value is None.
                 collection.update(ids=[id for id, _ in lot], metadatas=[change for _, change in lot])

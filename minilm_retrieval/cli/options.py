@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from minilm_retrieval.store.recorded import recorded_embedder
 FAILURE = 1
 USAGE = 2
 DEFAULT_PATH = "./chroma"
+CLOUD_KEY = "CHROMA_API_KEY"
 
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 CollectionName = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
@@ -41,24 +43,46 @@ class Store:
         list[str] | None,
         typer.Option("--header", help="Header for the Chroma server, as 'Name: value'; may be repeated."),
     ] = None
+    cloud: Annotated[
+        bool, typer.Option("--cloud", help=f"Chroma Cloud, with the key in the environment variable {CLOUD_KEY}.")
+    ] = False
+    tenant: Annotated[str | None, typer.Option(help="Tenant. Default: Chroma's, or the key's.")] = None
+    database: Annotated[str | None, typer.Option(help="Database of the tenant. Default: likewise.")] = None
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one try of a request to the server may take. Default: 60.")
+    ] = None
+    retry_for: Annotated[
+        float | None, typer.Option(help="Seconds during which a request that failed is tried again. Default: 60.")
+    ] = None
 
     def __bool__(self) -> bool:
-        return any((self.path, self.host, self.port, self.ssl, self.header))
+        return any(value not in (None, False) for value in vars(self).values())
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``open_collection`` that say where the store is.
 
         Raises:
-            InvalidOptionError: Two places are given, or options of a server without one.
+            InvalidOptionError: Two places are given, options of a server without one, or there is no key.
         """
-        if self.path is not None and self.host is not None:
-            raise InvalidOptionError("Give either --path or --host, not both.")
-        if self.host is None:
+        if sum((self.path is not None, self.host is not None, self.cloud)) > 1:
+            raise InvalidOptionError("Give one of --path, --host and --cloud.")
+        names = {"tenant": self.tenant, "database": self.database}
+        if self.host is None and not self.cloud:
+            of_a_server = (self.port, self.header, self.timeout, self.retry_for)
+            if self.ssl or any(value is not None for value in of_a_server):
+                raise InvalidOptionError("--port, --ssl, --header, --timeout and --retry-for go with --host.")
+            return {"path": self.path or DEFAULT_PATH, **names}
+        patience = {"timeout": self.timeout, "retry_for": self.retry_for}
+        if self.cloud:
+            key = os.environ.get(CLOUD_KEY)
+            if not key:
+                raise InvalidOptionError(f"--cloud needs a key in the environment variable {CLOUD_KEY}.")
             if self.port is not None or self.ssl or self.header:
-                raise InvalidOptionError("--port, --ssl and --header go with --host.")
-            return {"path": self.path or DEFAULT_PATH}
+                raise InvalidOptionError("--port, --ssl and --header go with --host, not with --cloud.")
+            return {"api_key": key, **names, **patience}
         headers = dict(_header(line) for line in self.header or [])
-        return {"host": self.host, "port": self.port, "ssl": self.ssl, "headers": headers}
+        place = {"host": self.host, "port": self.port, "ssl": self.ssl, "headers": headers}
+        return {**place, **names, **patience}
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -12,6 +12,8 @@ from minilm_retrieval.cli import options
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import connect
 
+_RETRY_FOR = 10.0
+
 
 def serve(
     path: Annotated[str | None, typer.Option("--path", help="Chroma directory whose collections are searched.")] = None,
@@ -21,6 +23,18 @@ def serve(
     chroma_header: Annotated[
         list[str] | None,
         typer.Option("--chroma-header", help="Header for the Chroma server, as 'Name: value'; may be repeated."),
+    ] = None,
+    chroma_cloud: Annotated[
+        bool,
+        typer.Option("--chroma-cloud", help=f"Chroma Cloud, with the key in {options.CLOUD_KEY}, in place of --path."),
+    ] = False,
+    chroma_tenant: Annotated[str | None, typer.Option(help="Tenant of the collections.")] = None,
+    chroma_database: Annotated[str | None, typer.Option(help="Database of the collections.")] = None,
+    chroma_timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one try of a request to the Chroma server may take. Default: 60.")
+    ] = None,
+    chroma_retry_for: Annotated[
+        float | None, typer.Option(help="Seconds during which such a request is tried again. Default: 10.")
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on. Others than this machine's want a key.")
@@ -80,20 +94,36 @@ def serve(
         server.serve(
             embedder,
             chosen,
-            _stores(path, chroma_host, chroma_port, chroma_ssl, chroma_header),
+            _stores(
+                options.Store(
+                    path,
+                    chroma_host,
+                    chroma_port,
+                    chroma_ssl,
+                    chroma_header,
+                    chroma_cloud,
+                    chroma_tenant,
+                    chroma_database,
+                    chroma_timeout,
+                    chroma_retry_for,
+                )
+            ),
             lambda address: typer.echo(f"Serving {address}/v1", err=True),
         )
 
 
-def _stores(path: str | None, host: str | None, port: int | None, ssl: bool, header: list[str] | None) -> Any:
+def _stores(store: options.Store) -> Any:
     """Return what opens the Chroma client; a directory without a database is refused now."""
-    if path is None and host is None:
-        if port is not None or ssl or header:
-            raise InvalidOptionError("--chroma-port, --chroma-ssl and --chroma-header go with --chroma-host.")
+    if store.path is None and store.host is None and not store.cloud:
+        if store:
+            raise InvalidOptionError("Options of a store go with --path, --chroma-host or --chroma-cloud.")
         return None
-    if path is not None and host is not None:
-        raise InvalidOptionError("Give either --path or --chroma-host, not both.")
-    place = options.Store(path, host, port, ssl, header).arguments()
-    if path is not None:
+    if store.path is not None and (store.host is not None or store.cloud):
+        raise InvalidOptionError("Give one of --path, --chroma-host and --chroma-cloud.")
+    place = store.arguments()
+    if store.path is not None:
         connect(**place)
+    elif place["retry_for"] is None:
+        # Clients of a service wait for it, and try again themselves.
+        place["retry_for"] = _RETRY_FOR
     return partial(connect, **place)

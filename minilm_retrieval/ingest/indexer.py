@@ -30,8 +30,9 @@ from minilm_retrieval.ingest.settings import note_settings
 from minilm_retrieval.ingest.stored import passages_of_others
 from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
 from minilm_retrieval.progress import progress_bar
-from minilm_retrieval.store.client import check_current, store_errors
+from minilm_retrieval.store.client import check_current
 from minilm_retrieval.store.compatibility import check_collection
+from minilm_retrieval.store.limits import page_size
 from minilm_retrieval.store.local import full_disk
 from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.writer_lock import writer_lock
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from chromadb import Collection
 
 _WAITING_PASSAGES = 2000
-_WRITE_BATCH = 1000
 
 
 def index_documents(
@@ -115,9 +115,7 @@ class IndexRun:
         self.report = IndexReport()
         self.comparison = Comparison(collection, splitter, self.report)
         self.handover: Handover[Lacking | Replacement] = Handover(_WAITING_PASSAGES)
-        with store_errors("asking for the largest batch"):
-            batch_size = min(_WRITE_BATCH, collection._client.get_max_batch_size())
-        self.writer = PassageWriter(collection, self.report, batch_size)
+        self.writer = PassageWriter(collection, self.report, page_size(collection._client))
 
     def over(self, documents: Iterable[Document | Failure | Skipped], prune: bool, show_progress: bool) -> IndexReport:
         """Index the documents, and see what is gone; see :func:`index_documents`."""

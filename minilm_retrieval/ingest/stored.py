@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.ingest.passage_ids import PassageId
 from minilm_retrieval.similarity import is_unit
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.collection import read_pages
+from minilm_retrieval.store.limits import in_lots
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
-_READ_BATCH = 1000
 _READING = "reading what is indexed already"
 
 
@@ -28,7 +29,7 @@ def stored_passages(collection: Collection, sources: Sequence[str]) -> dict[str,
     """
     found: dict[str, set[str]] = {}
     where: Any = {"source": {"$in": list(sources)}}
-    for page in _pages(collection, where=where, include=[]):
+    for page in read_pages(collection, where=where, include=[]):
         for id in page["ids"]:
             passage = PassageId.parse(id)
             if passage is not None:
@@ -48,9 +49,9 @@ def stored_vectors(collection: Collection, ids: Iterable[str]) -> dict[str, Floa
     """Return the vectors of passages by their texts; a damaged one is left out."""
     vectors: dict[str, FloatArray] = {}
     wanted = sorted(ids)
-    for start in range(0, len(wanted), _READ_BATCH):
+    for lot in in_lots(collection._client, wanted):
         with store_errors(_READING):
-            page = collection.get(ids=wanted[start : start + _READ_BATCH], include=["documents", "embeddings"])
+            page = collection.get(ids=list(lot), include=["documents", "embeddings"])
         rows = np.asarray(page["embeddings"], dtype=np.float32)
         for text, row in zip(page["documents"] or [], rows, strict=False):
             if text is not None and is_unit(row[None, :]).all():
@@ -73,7 +74,7 @@ def passages_of_others(
     """
     found: dict[str, list[str]] = {}
     kept: set[str] = set()
-    for page in _pages(collection, include=[]):
+    for page in read_pages(collection, include=[]):
         others: dict[str, str] = {}
         for id in page["ids"]:
             passage = PassageId.parse(id)
@@ -97,14 +98,3 @@ def _sources(collection: Collection, ids: list[str]) -> dict[str, str]:
         page = collection.get(ids=ids, include=["metadatas"])
     sources = (str((metadata or {}).get("source", "")) for metadata in page["metadatas"] or [])
     return dict(zip(page["ids"], sources, strict=True))
-
-
-def _pages(collection: Collection, **arguments: Any) -> Iterator[Any]:
-    offset = 0
-    while True:
-        with store_errors(_READING):
-            page = collection.get(limit=_READ_BATCH, offset=offset, **arguments)
-        yield page
-        if len(page["ids"]) < _READ_BATCH:
-            return
-        offset += _READ_BATCH

@@ -15,11 +15,10 @@ from minilm_retrieval.ingest.passages import Passage
 from minilm_retrieval.ingest.report import IndexReport
 from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.limits import in_lots
 
 if TYPE_CHECKING:
     from chromadb import Collection
-
-_DELETE_BATCH = 1000
 
 
 @dataclass
@@ -128,8 +127,7 @@ class PassageWriter:
 
 def delete_passages(collection: Collection, ids: Sequence[str], report: IndexReport) -> None:
     """Remove passages, in lots that every store takes."""
-    for start in range(0, len(ids), _DELETE_BATCH):
-        lot = list(ids[start : start + _DELETE_BATCH])
+    for lot in in_lots(collection._client, ids):
         with store_errors("removing old passages"):
-            collection.delete(ids=lot)
+            collection.delete(ids=list(lot))
         report.passages_deleted += len(lot)

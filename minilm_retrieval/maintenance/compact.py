@@ -18,7 +18,8 @@ from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings
 from minilm_retrieval.maintenance.switch import Mark, recover, unfinished
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import PAGE, open_collection
+from minilm_retrieval.store.collection import open_collection
+from minilm_retrieval.store.limits import PAGE
 from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.store.writer_lock import writer_lock
 

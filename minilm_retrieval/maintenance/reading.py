@@ -15,7 +15,8 @@ from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError,
 from minilm_retrieval.maintenance.faults import REEMBED, Examples, Fault
 from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import PAGE, records
+from minilm_retrieval.store.collection import records
+from minilm_retrieval.store.limits import page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -102,11 +103,12 @@ class CollectionReader:
             DamageError: Texts and metadata cannot be read.
             StoreError: The store cannot be reached.
         """
-        for offset in count(0, PAGE):
-            page = self._page(offset)
+        size = page_size(self._collection._client)
+        for offset in count(0, size):
+            page = self._page(offset, size)
             if page:
                 yield page
-            if len(page) < PAGE:
+            if len(page) < size:
                 return
 
     def vectors_at(self, places: Iterable[int]) -> FloatArray:
@@ -124,11 +126,11 @@ class CollectionReader:
             message = f"The index is damaged. Vectors that cannot be read from it: {number}. {self._error}".rstrip()
             yield Fault("index", message, REEMBED, **self._unreadable.fields())
 
-    def _page(self, offset: int) -> list[Record]:
+    def _page(self, offset: int, size: int) -> list[Record]:
         try:
-            page = self._read([*_FIELDS, "embeddings"], limit=PAGE, offset=offset)
+            page = self._read([*_FIELDS, "embeddings"], limit=size, offset=offset)
         except DamageError:
-            page = self._read(_FIELDS, limit=PAGE, offset=offset)
+            page = self._read(_FIELDS, limit=size, offset=offset)
             vectors = self._vectors([record.id for record in page]) if page else {}
             page = [replace(record, vector=vectors.get(record.id)) for record in page]
         for record in page:

@@ -12,7 +12,8 @@ import numpy as np
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import MiniLMError, StoreError
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import PAGE, read_pages
+from minilm_retrieval.store.collection import read_pages
+from minilm_retrieval.store.limits import in_lots, page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -83,8 +84,8 @@ def differing(
     Raises:
         StoreError: The records cannot be read, or a vector is missing.
     """
-    found = read_records(collection, vectors=vectors, ids=[record.id for record in page])
-    held = {record.id: record for record in found}
+    lots = in_lots(collection._client, [record.id for record in page])
+    held = {record.id: record for ids in lots for record in read_records(collection, vectors=vectors, ids=list(ids))}
     wanted = [record for record in page if record.id not in held or not record.equals(held[record.id])]
     return wanted, {record.id: held[record.id] for record in wanted if record.id in held}
 
@@ -106,7 +107,7 @@ def write_records(
     Raises:
         StoreError: They cannot be written.
     """
-    limit = min(collection._client.get_max_batch_size(), PAGE)
+    limit = page_size(collection._client)
     for start in range(0, len(records), limit):
         lot = records[start : start + limit]
         losing = [old for record in lot if (old := held.get(record.id)) is not None and _loses_field(record, old)]

@@ -16,7 +16,8 @@ from minilm_retrieval.maintenance.switch import Mark, check_free, delete, note, 
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import PAGE, REWRITING, find_collection, read_pages
+from minilm_retrieval.store.collection import REWRITING, find_collection, read_pages
+from minilm_retrieval.store.limits import in_lots
 from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.truncation import caller_depth
 
@@ -215,10 +216,10 @@ class _Copy:
             with store_errors(f"reading ids of {self._source.name!r}"):
                 held = set(self._source.get(ids=page["ids"], include=[])["ids"])
             surplus += [id for id in page["ids"] if id not in held]
-        for start in range(0, len(surplus), PAGE):
+        for ids in in_lots(self._new._client, surplus):
             self._require_place()
             with store_errors("removing records that are gone"):
-                self._new.delete(ids=surplus[start : start + PAGE])
+                self._new.delete(ids=list(ids))
         return bool(surplus)
 
     def _require_place(self) -> None:

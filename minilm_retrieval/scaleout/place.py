@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store import open_collection
 from minilm_retrieval.store.local import local_directory
+from minilm_retrieval.store.server import reaching
 
 if TYPE_CHECKING:
     from chromadb import Collection
-
-# What Chroma's client adds to the headers that it was given.
-_OWN_HEADERS = frozenset({"content-type", "user-agent"})
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Place:
     """
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = field(repr=False)
 
     @classmethod
     def of(cls, collection: Collection) -> Place:
@@ -43,16 +41,7 @@ class Place:
                 f"The collection {collection.name!r} is in a local directory, to which one process writes at a time; "
                 f"the workers of a cluster write side by side. Start a server, with: {started}; and say host= (--host)."
             )
-        headers = settings.chroma_server_headers or {}
-        return cls(
-            collection.name,
-            {
-                "host": settings.chroma_server_host,
-                "port": settings.chroma_server_http_port,
-                "ssl": bool(settings.chroma_server_ssl_enabled),
-                "headers": {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS},
-            },
-        )
+        return cls(collection.name, reaching(collection))
 
     def open(self) -> Collection:
         """Open the collection in this process."""

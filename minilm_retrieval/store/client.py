@@ -19,12 +19,12 @@ from minilm_retrieval.errors import (
     StoreError,
 )
 from minilm_retrieval.store.local import DATABASE_FILE, is_database
+from minilm_retrieval.store.server import RETRY_FOR, TIMEOUT, Server
 
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
 
-DEFAULT_PORT = 8000
 _ABOUT_A_FILTER = re.compile(
     r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
 )
@@ -50,70 +50,109 @@ def connect(
     port: int | None = None,
     ssl: bool = False,
     headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
+    database: str | None = None,
+    api_key: str | None = None,
+    timeout: float | None = None,
+    retry_for: float | None = None,
     client: ClientAPI | None = None,
     create: bool = False,
 ) -> ClientAPI:
     """Return a Chroma client over a directory, a server, or the client given. Telemetry is off in those made here.
 
+    To a server, what failed for a reason that may pass is asked again, with growing waits: connections that fail or
+    break, time-outs, and the statuses 429, 502, 503 and 504; a request that the server refused is not. The first
+    contact, which finds out whether the address is right, takes 5 seconds at most.
+
     Args:
         path: A local directory.
         host: A server's host name.
         port: Its port, 8000 unless given.
-        ssl: Whether the server speaks TLS.
+        ssl: Whether the server speaks TLS. The environment variable ``SSL_CERT_FILE`` names the certificates of an
+            authority of one's own.
         headers: Sent with every request, such as a token.
-        client: A client that exists already.
-        create: Make the directory if it holds no database yet.
+        tenant: Of a server or directory; ``None`` for Chroma's default, or the key's.
+        database: Likewise.
+        api_key: Of Chroma Cloud, which is reached where no ``host`` is given.
+        timeout: Seconds that one try of a request to a server may take, 60 unless given.
+        retry_for: Seconds since the first try during which it is tried again, 60 unless given; 0 for never. So a
+            request takes at most the longer of both.
+        client: A client that exists already; it is left as it is.
+        create: Make the directory if it holds no database yet, and a named database that there is not.
 
     Raises:
-        InvalidOptionError: Not exactly one of ``path``, ``host`` and ``client`` was given.
-        StoreError: There is no database in the directory, or no server answers.
+        InvalidOptionError: Not exactly one of ``path``, ``host`` (or ``api_key``) and ``client`` was given, or a time
+            is out of range.
+        StoreError: There is no database in the directory, no server answers, or it has no such tenant or database.
         MissingExtraError: chromadb is not installed.
     """
-    given = [name for name, value in (("path", path), ("host", host), ("client", client)) if value is not None]
+    remote = host if host is not None else api_key
+    given = [name for name, value in (("path", path), ("host", remote), ("client", client)) if value is not None]
     if len(given) != 1:
         listed = " and ".join(given) or "none of them"
-        raise InvalidOptionError(f"Say where the collection is with exactly one of path, host or client; got {listed}.")
-    if host is None and (port is not None or ssl or headers):
-        raise InvalidOptionError("port, ssl and headers go with host.")
-    if client is not None:
-        return client
-    if host is not None:
-        return _http_client(host, port or DEFAULT_PORT, ssl, headers)
-    return _local_client(Path(os.fspath(path or "")), create)
-
-
-def _http_client(host: str, port: int, ssl: bool, headers: Mapping[str, str] | None) -> ClientAPI:
-    chromadb = chroma()
-    settings = chromadb.config.Settings(anonymized_telemetry=False)
-    address = f"{'https' if ssl else 'http'}://{host}:{port}"
-    try:
-        client: ClientAPI = chromadb.HttpClient(
-            host=host, port=port, ssl=ssl, headers=dict(headers or {}), settings=settings
+        raise InvalidOptionError(
+            f"Say where the collection is with exactly one of path, host (or api_key) or client; got {listed}."
         )
-        client.heartbeat()
-    except Exception as error:
-        raise StoreError(f"No Chroma server answers at {address}: {error}") from error
-    return client
+    if remote is None and (port is not None or ssl or headers or timeout is not None or retry_for is not None):
+        raise InvalidOptionError("port, ssl, headers, timeout and retry_for go with host.")
+    if client is not None:
+        if tenant is not None or database is not None:
+            raise InvalidOptionError(
+                "A client has its own tenant and database; tenant and database go with path or host."
+            )
+        return client
+    if remote is None:
+        return _local_client(Path(os.fspath(path or "")), create, tenant, database)
+    server = Server(
+        host,
+        port,
+        ssl,
+        dict(headers or {}),
+        tenant,
+        database,
+        api_key,
+        TIMEOUT if timeout is None else timeout,
+        RETRY_FOR if retry_for is None else retry_for,
+    )
+    return server.client(chroma(), create)
 
 
-def _local_client(path: Path, create: bool) -> ClientAPI:
+def _local_client(path: Path, create: bool, tenant: str | None, database: str | None) -> ClientAPI:
     chromadb = chroma()
     if not create and not is_database(path):
         raise StoreError(
             f"{path} holds no Chroma database (no {DATABASE_FILE}). Index something first, or check the path."
         )
     quiet = chromadb.config.Settings(anonymized_telemetry=False)
+    names = {name: value for name, value in (("tenant", tenant), ("database", database)) if value is not None}
     try:
+        if create and database is not None:
+            _make_database(chromadb, path, tenant, database)
         try:
-            client: ClientAPI = chromadb.PersistentClient(str(path), settings=quiet)
+            client: ClientAPI = chromadb.PersistentClient(str(path), settings=quiet, **names)
         except ValueError as error:
             # The process has this directory open already, through a client of the caller's with ordinary settings.
             if "different settings" not in str(error):
                 raise
-            client = chromadb.PersistentClient(str(path))
+            client = chromadb.PersistentClient(str(path), **names)
     except Exception as error:
         raise StoreError(f"The Chroma database at {path} cannot be opened: {error}") from error
     return client
+
+
+def _make_database(chromadb: Any, path: Path, tenant: str | None, database: str) -> None:
+    settings = chromadb.config.Settings(
+        anonymized_telemetry=False,
+        chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
+        is_persistent=True,
+        persist_directory=str(path),
+    )
+    admin = chromadb.AdminClient(settings)
+    names = {} if tenant is None else {"tenant": tenant}
+    try:
+        admin.get_database(database, **names)
+    except chromadb.errors.NotFoundError:
+        admin.create_database(database, **names)
 
 
 def check_current(collection: Collection) -> None:

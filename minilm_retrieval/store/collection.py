@@ -15,6 +15,7 @@ from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError,
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.store.client import connect, store_errors
 from minilm_retrieval.store.hits import NO_FILTER, Filter
+from minilm_retrieval.store.limits import PAGE, page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 
 SPACES = ("cosine", "l2", "ip")
-PAGE = 1000
-"""Records read or deleted at a time."""
 REWRITING = ".rewriting"
 REPLACED = ".replaced"
 BEFORE = ".before"
@@ -86,6 +85,11 @@ def open_collection(
     port: int | None = None,
     ssl: bool = False,
     headers: Mapping[str, str] | None = None,
+    tenant: str | None = None,
+    database: str | None = None,
+    api_key: str | None = None,
+    timeout: float | None = None,
+    retry_for: float | None = None,
     client: ClientAPI | None = None,
     create: bool = False,
     space: str = "cosine",
@@ -103,8 +107,13 @@ def open_collection(
         port: See ``host``.
         ssl: See ``host``.
         headers: See ``host``.
-        client: a Chroma client that exists already.
-        create: Make the collection, and a local database, if there is none.
+        tenant: Of a server or directory; ``None`` for Chroma's default, or the key's.
+        database: Likewise.
+        api_key: Of Chroma Cloud, which is reached where no ``host`` is given.
+        timeout: Seconds that one try of a request to a server may take (60).
+        retry_for: Seconds during which it is tried again (60), see :func:`minilm_retrieval.store.connect`.
+        client: Or else a Chroma client that exists already.
+        create: Make the collection, and a local or named database, if there is none.
         space: Distance of a new collection: ``"cosine"``, ``"l2"`` or ``"ip"``.
         embedder: What a new collection is embedded with; ``None`` for all-MiniLM-L6-v2 with its defaults.
 
@@ -116,7 +125,20 @@ def open_collection(
     """
     if space not in SPACES:
         raise InvalidOptionError(f"space={space!r} is not offered; expected one of {', '.join(SPACES)}.")
-    store = connect(path=path, host=host, port=port, ssl=ssl, headers=headers, client=client, create=create)
+    store = connect(
+        path=path,
+        host=host,
+        port=port,
+        ssl=ssl,
+        headers=headers,
+        tenant=tenant,
+        database=database,
+        api_key=api_key,
+        timeout=timeout,
+        retry_for=retry_for,
+        client=client,
+        create=create,
+    )
     found = find_collection(store, name)
     if found is not None:
         return _with_function(store, found)
@@ -220,7 +242,7 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
     Raises:
         StoreError: A page cannot be read.
     """
-    limit = size or PAGE
+    limit = min(size or PAGE, page_size(collection._client))
     for offset in count(0, limit):
         with store_errors(f"reading the collection {collection.name!r}"):
             page = collection.get(limit=limit, offset=offset, **selection)

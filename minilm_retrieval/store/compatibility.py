@@ -15,6 +15,7 @@ from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWar
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import StoredFunction, records, space_of, stored_function
+from minilm_retrieval.store.limits import page_size
 from minilm_retrieval.store.stored_text import embedded_text
 from minilm_retrieval.truncation import caller_depth
 
@@ -111,7 +112,7 @@ def _sample(collection: Collection, samples_a_place: int) -> _Sample:
         count = collection.count()
         step = max(1, count // _SAMPLE_PLACES)
         for offset in range(0, count, step):
-            size = min(samples_a_place, step)
+            size = min(samples_a_place, step, page_size(collection._client))
             page = collection.get(limit=size, offset=offset, include=["embeddings", "documents", "metadatas"])
             vectors.extend(page["embeddings"] if page["embeddings"] is not None else [])
             for _, text, metadata in records(page["ids"], page["documents"], page["metadatas"]):

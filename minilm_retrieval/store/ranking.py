@@ -17,11 +17,11 @@ from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import pages
 from minilm_retrieval.store.hits import Filter
+from minilm_retrieval.store.limits import in_lots, most_results, page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
-PAGE = 1000
 # How far a float32 score may be from the exact one; candidates within it are computed exactly.
 _SLACK = 1e-4
 # Asking the index for more than k lets ties at the end be settled by id, and makes it look further.
@@ -72,7 +72,7 @@ def scan(collection: Collection, queries: FloatArray, k: int, filter: Filter) ->
     """
     best: list[Ranked] = [[] for _ in queries]
     unit_queries = _unit(queries)
-    for ids, vectors in pages(collection, PAGE, filter):
+    for ids, vectors in pages(collection, page_size(collection._client), filter):
         rough = unit_queries @ _unit(vectors).T
         for number, query in enumerate(queries):
             rows = _promising(rough[number], k, best[number][-1][0] if len(best[number]) == k else -2.0)
@@ -108,9 +108,9 @@ def ask_completely(
     distances = np.asarray((answer["distances"] or [[]])[0], dtype=np.float32)
     promising = [ids[row] for row in _promising(-distances, k)]
     found: Ranked = []
-    for start in range(0, len(promising), PAGE):
+    for lot in in_lots(collection._client, promising):
         with store_errors("reading vectors"):
-            page = collection.get(ids=promising[start : start + PAGE], include=["embeddings"])
+            page = collection.get(ids=list(lot), include=["embeddings"])
         vectors = np.asarray(page["embeddings"])
         if unit_needed and not is_unit(vectors).all():
             raise Untrusted
@@ -134,7 +134,7 @@ def ask_approximately(
         For each query: the k best; whether that list is settled, which it is not where too few came back or where
         records beyond those asked for may tie with the last; whether all their vectors have unit length.
     """
-    wanted = min(k + _EXTRA, count)
+    wanted = min(k + _EXTRA, count, most_results(collection._client) or count)
     with store_errors("searching"):
         answer = collection.query(
             query_embeddings=list(queries), n_results=wanted, include=["embeddings"], **filter.arguments()

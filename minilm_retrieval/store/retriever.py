@@ -16,8 +16,8 @@ from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.hits import DEFAULT_K, NO_FILTER, Exact, Filter, Hit, SearchOptions, Where
+from minilm_retrieval.store.limits import in_lots, most_results
 from minilm_retrieval.store.ranking import (
-    PAGE,
     Ranked,
     Untrusted,
     ask_approximately,
@@ -67,7 +67,9 @@ class Retriever:
             )
         self.collection = collection
         self.embedder = embedder if embedder is not None else recorded_embedder(collection)
-        self._exact_below = exact_below
+        self._most_results = most_results(collection._client)
+        # Where a query may not ask for so many, more records than that are read and compared instead.
+        self._exact_below = min(exact_below, self._most_results - 1) if self._most_results else exact_below
         facts = check_collection(collection, self.embedder)
         # Distances of l2 and ip rank by cosine only where all vectors have unit length.
         self._index_ranks_by_cosine = facts.space == "cosine" or facts.unit
@@ -173,6 +175,8 @@ class Retriever:
             count = self.collection.count()
         if count == 0:
             return [[] for _ in queries]
+        if self._most_results is not None and options.k > self._most_results:
+            return scan(self.collection, queries, options.k, options.filter)
         if options.exact is False:
             answers = ask_approximately(self.collection, queries, options.k, options.filter, count)
             return [found for found, _, _ in answers]
@@ -221,9 +225,9 @@ class Retriever:
         kept = [[hit for hit in hits if min_score is None or hit[0] >= min_score] for hits in ranked]
         wanted = sorted({id for hits in kept for _, id in hits})
         stored = {}
-        for start in range(0, len(wanted), PAGE):
+        for lot in in_lots(self.collection._client, wanted):
             with store_errors("reading documents"):
-                page = self.collection.get(ids=wanted[start : start + PAGE], include=["documents", "metadatas"])
+                page = self.collection.get(ids=list(lot), include=["documents", "metadatas"])
             for id, document, metadata in records(page["ids"], page["documents"], page["metadatas"]):
                 stored[id] = (document, metadata)
         return [[Hit(id, score, *stored[id]) for score, id in hits if id in stored] for hits in kept]
