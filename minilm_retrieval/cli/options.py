@@ -65,7 +65,7 @@ class Store:
             InvalidOptionError: Two places are given, options of a server without one, or there is no key.
         """
         if sum((self.path is not None, self.host is not None, self.cloud)) > 1:
-            raise InvalidOptionError("Give one of --path, --host and --cloud.")
+            raise InvalidOptionError("Give either --path or --host or --cloud, not several.")
         names = {"tenant": self.tenant, "database": self.database}
         if self.host is None and not self.cloud:
             of_a_server = (self.port, self.header, self.timeout, self.retry_for)

@@ -133,8 +133,8 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.shutdown()
         named = "a Ray cluster on this machine" if address is None else f"the Ray cluster at {address!r}"
         raise ClusterError(
-            f"Cannot use {named}: {' '.join(str(error).split()).rstrip('.')}. Start one with: ray start --head; or leave "
-            "out the address to have one started here."
+            f"Cannot use {named}: {' '.join(str(error).split()).rstrip('.')}. Start one with: ray start --head; or "
+            "leave out the address to have one started here."
         ) from error
     finally:
         if in_main_thread and handler is not None:
