@@ -1,0 +1,153 @@
+"""Stores on a Chroma server: what is tried again, for how long, and what is not; stand-ins and a real server."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minilm_retrieval import open_collection
+from minilm_retrieval.errors import InvalidOptionError, StoreError
+from minilm_retrieval.store.client import connect
+from minilm_retrieval.store.limits import in_lots, most_results, page_size
+from minilm_retrieval.store.server import reaching
+
+
+class StandIn(ThreadingHTTPServer):
+    """Answers as a server of Chroma does, but for the trouble it is told of."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.trouble: list[tuple[int, dict[str, str]]] = []
+        self.counts = 0
+        self.tokens: set[str | None] = set()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StandIn
+    ANSWERS = {
+        "heartbeat": {"nanosecond heartbeat": 1},
+        "identity": {"user_id": "u", "tenant": "mine", "databases": ["notes"]},
+        "pre-flight-checks": {"max_batch_size": 5000},
+        "collections_count": 7,
+    }
+
+    def do_GET(self) -> None:
+        last = self.path.rpartition("/")[2]
+        self.server.tokens.add(self.headers.get("x-chroma-token"))
+        status, headers = 200, {}
+        if last == "collections_count":
+            self.server.counts += 1
+            if self.server.trouble:
+                status, headers = self.server.trouble.pop(0)
+        if status == 0:  # A connection that breaks.
+            self.connection.close()
+            return
+        if status == 1:  # No answer in time.
+            time.sleep(1)
+            return
+        body = json.dumps(self.ANSWERS.get(last, {"name": last, "id": "0" * 32, "tenant": "mine"})).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *ignored: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with StandIn() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504, 0])
+def test_what_may_pass_is_tried_again(stand_in: StandIn, status: int) -> None:
+    client = connect(host="127.0.0.1", port=stand_in.port, retry_for=30)
+    stand_in.trouble = [(status, {})] * 2
+    assert client.count_collections() == 7
+    assert stand_in.counts == 3
+
+
+def test_a_server_that_asks_for_time_gets_it(stand_in: StandIn) -> None:
+    client = connect(host="127.0.0.1", port=stand_in.port, retry_for=30)
+    stand_in.trouble = [(429, {"Retry-After": "0.5"})]
+    started = time.monotonic()
+    client.count_collections()
+    assert time.monotonic() - started >= 0.5
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500])
+def test_a_refused_request_is_sent_once(stand_in: StandIn, status: int) -> None:
+    client = connect(host="127.0.0.1", port=stand_in.port, retry_for=30)
+    stand_in.trouble = [(status, {})]
+    with pytest.raises(Exception):  # noqa: B017 - chromadb's own kinds
+        client.count_collections()
+    assert stand_in.counts == 1
+
+
+@pytest.mark.parametrize("retry_for, tries", [(0, 1), (0.7, 2)])
+def test_no_answer_is_given_up(stand_in: StandIn, retry_for: float, tries: int) -> None:
+    client = connect(host="127.0.0.1", port=stand_in.port, timeout=0.2, retry_for=retry_for)
+    stand_in.trouble = [(1, {})] * 9
+    with pytest.raises(Exception, match="gave no answer to"):
+        client.count_collections()
+    assert (stand_in.counts == 1) == (tries == 1)
+
+
+def test_a_key(stand_in: StandIn) -> None:
+    """It is sent, says the tenant and the database, limits the sizes, and is not shown."""
+    client = connect(host="127.0.0.1", port=stand_in.port, api_key="SECRET", timeout=9, retry_for=3)
+    assert stand_in.tokens == {"SECRET"}
+    assert (client.tenant, client.database) == ("mine", "notes")
+    assert page_size(client) == most_results(client) == 300
+    assert [len(lot) for lot in in_lots(client, range(700))] == [300, 300, 100]
+    again = pickle.loads(pickle.dumps(reaching(client)))
+    assert (again["api_key"], again["tenant"], again["timeout"], again["retry_for"]) == ("SECRET", "mine", 9, 3)
+    connect(**again)
+    with pytest.raises(StoreError) as caught:
+        connect(host="127.0.0.1", port=1, api_key="SECRET")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"host": "h", "timeout": 0},
+        {"host": "h", "timeout": float("nan")},
+        {"host": "h", "retry_for": -1},
+        {"path": "p", "timeout": 3},
+        {"path": "p", "retry_for": 3},
+        {"path": "p", "api_key": "k"},
+    ],
+)
+def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOptionError):
+        connect(**wrong)
+
+
+def test_databases_of_a_directory(tmp_path: Path) -> None:
+    open_collection("notes", path=tmp_path, database="second", create=True)
+    assert [c.name for c in connect(path=tmp_path, database="second").list_collections()] == ["notes"]
+    assert connect(path=tmp_path).list_collections() == []
+    with pytest.raises(StoreError, match="third"):
+        connect(path=tmp_path, database="third")
+    with pytest.raises(StoreError, match="nobody"):
+        connect(path=tmp_path, tenant="nobody")
