@@ -39,15 +39,8 @@ def plot(points: list[Point]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    mpl.rcParams.update(
-        {
-            "svg.hashsalt": "scale",
-            "svg.fonttype": "none",
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    )
+    mpl.rcParams.update({"svg.hashsalt": "scale", "svg.fonttype": "none", "font.size": 9})
+    mpl.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     figure = Figure(figsize=(9, 6), layout="constrained")
     writing, sizes, times, recalls = figure.subplots(2, 2).flat
     _draw(writing, points, "Writes, passages a second", [("write_rate", "one writer, 1,000 at a time", _BLUE)])
