@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -38,7 +38,7 @@ class StandIn(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: StandIn
-    ANSWERS = {
+    ANSWERS: ClassVar[dict[str, Any]] = {
         "heartbeat": {"nanosecond heartbeat": 1},
         "identity": {"user_id": "u", "tenant": "mine", "databases": ["notes"]},
         "pre-flight-checks": {"max_batch_size": 5000},
@@ -103,7 +103,7 @@ def test_a_refused_request_is_sent_once(stand_in: StandIn, status: int) -> None:
     assert stand_in.counts == 1
 
 
-@pytest.mark.parametrize("retry_for, tries", [(0, 1), (0.7, 2)])
+@pytest.mark.parametrize(("retry_for", "tries"), [(0, 1), (0.7, 2)])
 def test_no_answer_is_given_up(stand_in: StandIn, retry_for: float, tries: int) -> None:
     client = connect(host="127.0.0.1", port=stand_in.port, timeout=0.2, retry_for=retry_for)
     stand_in.trouble = [(1, {})] * 9
