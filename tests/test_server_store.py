@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import threading
@@ -18,6 +19,7 @@ from minilm_retrieval.errors import InvalidOptionError, StoreError
 from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.limits import in_lots, most_results, page_size
 from minilm_retrieval.store.server import reaching
+from minilm_retrieval.store.threads import in_store_thread
 
 
 class StandIn(ThreadingHTTPServer):
@@ -151,3 +153,13 @@ def test_databases_of_a_directory(tmp_path: Path) -> None:
         connect(path=tmp_path, database="third")
     with pytest.raises(StoreError, match="nobody"):
         connect(path=tmp_path, tenant="nobody")
+
+
+async def _twenty_at_once() -> int:
+    together = threading.Barrier(20)
+    return len(await asyncio.gather(*(in_store_thread(together.wait, 30) for _ in range(20))))
+
+
+def test_twenty_stuck_calls_hold_up_no_other() -> None:
+    """Each waits until all are under way, which asyncio's own threads on two processors would never be."""
+    assert asyncio.run(_twenty_at_once()) == 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from minilm_retrieval.store.ranking import (
     unit_queries,
 )
 from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.threads import in_store_thread
 from minilm_retrieval.tokenizer import check_text, check_texts
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Retriever:
         exact: Exact = "auto",
     ) -> list[list[Hit]]:
         """Do as :meth:`search_vectors` does, in a thread, so that the event loop stays free."""
-        return await asyncio.to_thread(self.search_vectors, vectors, k, where, where_document, min_score, exact)
+        return await in_store_thread(self.search_vectors, vectors, k, where, where_document, min_score, exact)
 
     def _rank(self, queries: FloatArray, options: SearchOptions) -> list[Ranked]:
         with store_errors("counting records"):
