@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from stores import chroma_server
 
 from minilm_retrieval import open_collection
 from minilm_retrieval.errors import InvalidOptionError, StoreError
@@ -163,3 +164,14 @@ async def _twenty_at_once() -> int:
 def test_twenty_stuck_calls_hold_up_no_other() -> None:
     """Each waits until all are under way, which asyncio's own threads on two processors would never be."""
     assert asyncio.run(_twenty_at_once()) == 20
+
+
+def test_databases_of_a_server(tmp_path: Path) -> None:
+    with chroma_server(tmp_path) as port:
+        with pytest.raises(StoreError, match="second"):
+            connect(host="localhost", port=port, database="second")
+        open_collection("notes", host="localhost", port=port, database="second", create=True)
+        assert [c.name for c in connect(host="localhost", port=port, database="second").list_collections()] == ["notes"]
+        assert connect(host="localhost", port=port).list_collections() == []
+        with pytest.raises(StoreError, match="nobody"):
+            connect(host="localhost", port=port, tenant="nobody", create=True)

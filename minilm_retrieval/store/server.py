@@ -99,16 +99,14 @@ class Server:
         self._greet()
         try:
             client = self._connected(chromadb)
-        except chromadb.errors.NotFoundError as error:
+        except Exception as error:
+            # Chroma's client wraps what the server does not find in an error of another kind.
+            if "not found" not in str(error).lower():
+                raise StoreError(f"The Chroma server at {self.address} cannot be used: {error}") from error
             if not (create and self.database is not None and self.api_key is None and "database" in str(error).lower()):
                 raise self._no_place(error) from error
             self._make_database(chromadb)
             client = self._connected(chromadb)
-        except Exception as error:
-            # Chroma wraps what it cannot find, too.
-            if "not found" in str(error).lower():
-                raise self._no_place(error) from error
-            raise StoreError(f"The Chroma server at {self.address} cannot be used: {error}") from error
         server = client._server
         session = server._session
         server._session = RetryingClient(
@@ -168,10 +166,10 @@ class Server:
             raise self._no_place(error) from error
 
     def _no_place(self, error: Exception) -> StoreError:
-        tenant, database = self.tenant or "the default", self.database or "the default"
+        given = [f"{name} {value!r}" for name, value in (("tenant", self.tenant), ("database", self.database)) if value]
         return StoreError(
-            f"The Chroma server at {self.address} has no database {database!r} of the tenant {tenant!r}: {error}. "
-            "Check the names, or make them with chromadb.AdminClient."
+            f"The Chroma server at {self.address} does not have the {' and '.join(given) or 'default database'}: "
+            f"{str(error).rstrip('.')}. Check the names, or make them with chromadb.AdminClient."
         )
 
 
