@@ -87,6 +87,10 @@ class StoreError(MiniLMError, OSError):
     """The store cannot be opened or reached."""
 
 
+class DatabaseNotFoundError(StoreError):
+    """The store has no database, or no tenant, of that name."""
+
+
 class StoreLockedError(StoreError):
     """Another process of this library is writing to the same local directory; the message says which."""
 

@@ -16,7 +16,7 @@ import typer
 
 from minilm_retrieval.cli import options
 from minilm_retrieval.cli.scaleout import Cluster
-from minilm_retrieval.errors import CollectionNotFoundError
+from minilm_retrieval.errors import CollectionNotFoundError, DatabaseNotFoundError
 from minilm_retrieval.ingest import (
     IndexingInterrupted,
     IndexReport,
@@ -142,7 +142,7 @@ def _opened(
 ) -> tuple[Any, MiniLMEmbedder]:
     """Return the collection if there is one, and the embedder for it."""
     if "path" not in place or is_database(place["path"]):
-        with suppress(CollectionNotFoundError):
+        with suppress(CollectionNotFoundError, DatabaseNotFoundError):
             found = open_collection(name, **place)
             return found, options.embedder_for(found, model, threads, precision)
     return None, options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from minilm_retrieval.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
+    DatabaseNotFoundError,
     InvalidFilterError,
     InvalidOptionError,
     MiniLMError,
@@ -135,6 +136,8 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
             if "different settings" not in str(error):
                 raise
             client = chromadb.PersistentClient(str(path), **names)
+    except chromadb.errors.NotFoundError as error:
+        raise DatabaseNotFoundError(f"In {path}: {error}") from error
     except Exception as error:
         raise StoreError(f"The Chroma database at {path} cannot be opened: {error}") from error
     return client

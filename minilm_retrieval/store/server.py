@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from minilm_retrieval.errors import InvalidOptionError, StoreError
+from minilm_retrieval.errors import DatabaseNotFoundError, InvalidOptionError, StoreError
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -167,9 +167,9 @@ class Server:
 
     def _no_place(self, error: Exception) -> StoreError:
         given = [f"{name} {value!r}" for name, value in (("tenant", self.tenant), ("database", self.database)) if value]
-        return StoreError(
+        return DatabaseNotFoundError(
             f"The Chroma server at {self.address} does not have the {' and '.join(given) or 'default database'}: "
-            f"{str(error).rstrip('.')}. Check the names, or make them with chromadb.AdminClient."
+            f"{str(error).split('.')[0]}. Check the names, or make them with chromadb.AdminClient."
         )
 
 
