@@ -1,4 +1,4 @@
-"""The commands, each in a process of its own as a shell user runs them."""
+"""The commands as a shell user runs them: in processes of their own, or in this one where that would show no more."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 from subprocesses import clean_environment
+from typer.testing import CliRunner
 
 from minilm_retrieval import MiniLMEmbedder, __version__
+from minilm_retrieval.cli.main import app
 
 
 def minilm(*arguments: str, folder: Path, stdin: str | None = None, **environment: str) -> Any:
@@ -30,12 +32,31 @@ def minilm(*arguments: str, folder: Path, stdin: str | None = None, **environmen
     )
 
 
+# Chroma keeps a database open by its path as it was given; one in another folder must not have the same.
+CHROMA = ("--path", "{folder}/chroma")
+
+
+def called(*arguments: str) -> Any:
+    """Run a command in this process; `{folder}` in its arguments is the present one."""
+    named = [argument.replace("{folder}", str(Path.cwd())) for argument in arguments]
+    result = CliRunner().invoke(app, named, env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "texts").mkdir()
     for number, text in enumerate(TOPICS):
         (tmp_path / "texts" / f"{number}.txt").write_text(text)
     return tmp_path
+
+
+@pytest.fixture
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, as the present directory of this process."""
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def test_index_and_search(folder: Path) -> None:
@@ -62,11 +83,11 @@ def test_json_output(folder: Path, embedder: MiniLMEmbedder) -> None:
     assert hit["metadata"]["start"] == 0
 
 
-def test_nothing_found_says_so(folder: Path) -> None:
-    minilm("index", "texts", folder=folder)
-    result = minilm("search", "anything", "--min-score", "0.99", folder=folder)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
-    assert minilm("search", "anything", "--min-score", "0.99", "--json", folder=folder).stdout == "[]\n"
+def test_nothing_found_says_so(inside: Path) -> None:
+    called("index", "texts", *CHROMA)
+    result = called("search", "anything", "--min-score", "0.99", *CHROMA)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+    assert called("search", "anything", "--min-score", "0.99", "--json", *CHROMA).stdout == "[]\n"
 
 
 def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
@@ -83,22 +104,21 @@ def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
     assert "minilm: metadata of 1 document: 'source' stored as 'source_'\n" in result.stderr
 
 
-def test_index_takes_up_deletions_and_chooses_files(folder: Path) -> None:
-    (folder / "other").mkdir()
-    (folder / "other" / "code.py").write_text("print('hello')")
-    minilm("index", "texts", "other/code.py", folder=folder)
-    (folder / "texts" / "0.txt").unlink()
-    (folder / "texts" / "1.txt").write_bytes("Déjà vu".encode("cp1252"))
+def test_index_takes_up_deletions_and_chooses_files(inside: Path) -> None:
+    (inside / "other").mkdir()
+    (inside / "other" / "code.py").write_text("print('hello')")
+    called("index", "texts", "other/code.py", *CHROMA)
+    (inside / "texts" / "0.txt").unlink()
+    (inside / "texts" / "1.txt").write_bytes("Déjà vu".encode("cp1252"))
     arguments = ("index", "texts", "--exclude", "9.txt", "--encoding", "cp1252", "--prune", "--json")
-    report = json.loads(minilm(*arguments, folder=folder).stdout)
+    report = json.loads(called(*arguments, *CHROMA).stdout)
     assert (report["updated"], report["unchanged"], report["deleted"]) == (1, 7, 1)
     assert report["passages_stored"] == 10
-    report = json.loads(
-        minilm("index", ".", "--include", "*.py", "--passage-overlap", "8", "--json", folder=folder).stdout
-    )
+    arguments = ("index", ".", "--include", "*.py", "--passage-overlap", "8", "--json")
+    report = json.loads(called(*arguments, *CHROMA).stdout)
     assert (report["updated"], report["passages_reused"]) == (1, 1)
     assert report["stage_seconds"]["writing"] > 0
-    told = minilm("index", "texts/*.txt", "--no-gitignore", folder=folder)
+    told = called("index", "texts/*.txt", "--no-gitignore", *CHROMA)
     assert "0 added, 1 updated, 8 unchanged" in told.stdout
     assert "from now on 256 and 0" in told.stderr
 
@@ -151,12 +171,12 @@ def test_server(folder: Path) -> None:
 
 MISTAKES = [
     (("search", "x"), 1, "chroma holds no Chroma database"),
-    (("search", "x", "--path", "store", "-c", "nope"), 1, "No collection 'nope' here. There are: random."),
-    (("search", "x", "--path", "store", "-c", "random"), 1, "embedded by another model"),
+    (("search", "x", "--path", "{folder}/store", "-c", "nope"), 1, "No collection 'nope' here. There are: random."),
+    (("search", "x", "--path", "{folder}/store", "-c", "random"), 1, "embedded by another model"),
     (("search", "x", "--path", "a", "--host", "b"), 2, "either --path or --host"),
     (("search", "x", "--port", "5"), 2, "go with --host"),
     (("search", "x", "--host", "h", "--header", "nonsense"), 2, "'Name: value'"),
-    (("search", "x", "--path", "store", "-c", "random", "--where", "{"), 1, "another model"),
+    (("search", "x", "--path", "{folder}/store", "-c", "random", "--where", "{"), 1, "another model"),
     (("index", "texts", "-c", "a"), 2, "3-512 characters"),
     (("index", "texts", "--passage-tokens", "5000"), 2, "8 to 256 tokens, got 5000"),
     (("index", "texts", "--passage-overlap", "200"), 2, "0 to 128 tokens, half of a passage of 256; got 200"),
@@ -174,22 +194,31 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
-def test_mistakes_get_a_message_and_no_traceback(folder: Path, arguments: Any, code: int, message: str) -> None:
+def test_mistakes_get_a_message(inside: Path, unused_cache: Path, arguments: Any, code: int, message: str) -> None:
     if "random" in arguments or "nope" in arguments:
-        fill(local_client(folder / "store"), "random", random_vectors(10), documents=TOPICS)
-    result = minilm(*arguments, folder=folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder))
+        fill(local_client(inside / "store"), "random", random_vectors(10), documents=TOPICS)
+    result = called(*arguments)
+    assert message in result.stderr.replace("\n", " ")
+    assert result.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), [MISTAKES[0], MISTAKES[3]], ids=["refused", "not understood"]
+)
+def test_mistakes_get_no_traceback(folder: Path, arguments: Any, code: int, message: str) -> None:
+    result = minilm(*arguments, folder=folder)
     assert message in result.stderr.replace("\n", " ")
     assert result.returncode == code
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_the_recorded_precision_is_taken_and_another_is_said_in_one_line(folder: Path) -> None:
-    assert minilm("index", "texts", "--precision", "int8", folder=folder).stderr == ""
-    (folder / "texts" / "0.txt").write_text("A dog barked.")
-    assert minilm("index", "texts", folder=folder).stderr == ""
-    assert minilm("search", "rover", folder=folder).stderr == ""
-    other = minilm("search", "rover on the red planet", "-k", "1", "--precision", "float32", folder=folder)
-    assert other.returncode == 0
+def test_the_recorded_precision_is_taken_and_another_is_said_in_one_line(inside: Path) -> None:
+    assert called("index", "texts", "--precision", "int8", *CHROMA).stderr == ""
+    (inside / "texts" / "0.txt").write_text("A dog barked.")
+    assert called("index", "texts", *CHROMA).stderr == ""
+    assert called("search", "rover", *CHROMA).stderr == ""
+    other = called("search", "rover on the red planet", "-k", "1", "--precision", "float32", *CHROMA)
+    assert other.exit_code == 0
     assert other.stderr.splitlines() == [
         "minilm: The collection 'docs' was embedded in int8, and this embedder computes in float32. That works: it is "
         "the same model, and scores differ by the rounding of the coarser of the two."
@@ -197,14 +226,14 @@ def test_the_recorded_precision_is_taken_and_another_is_said_in_one_line(folder:
     assert "8.txt" in other.stdout
 
 
-def test_remove(folder: Path) -> None:
-    minilm("index", "texts", folder=folder)
-    (folder / "texts" / "0.txt").unlink()
-    result = minilm("remove", "texts/0.txt", str(folder.resolve() / "texts" / "1.txt"), folder=folder)
-    assert (result.returncode, result.stderr) == (0, "")
+def test_remove(inside: Path) -> None:
+    called("index", "texts", *CHROMA)
+    (inside / "texts" / "0.txt").unlink()
+    result = called("remove", "texts/0.txt", str(inside.resolve() / "texts" / "1.txt"), *CHROMA)
+    assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "'docs': 2 documents of 2 passages removed.\n"
-    assert json.loads(minilm("remove", "texts", "--json", folder=folder).stdout) == {
+    assert json.loads(called("remove", "texts", "--json", *CHROMA).stdout) == {
         "deleted": 8,
         "passages_deleted": 8,
     }
-    assert minilm("remove", "texts", "--collection", "none", folder=folder).returncode == 1
+    assert called("remove", "texts", "--collection", "none", *CHROMA).exit_code == 1
