@@ -54,7 +54,7 @@ def plot(points: list[Point]) -> None:
     ]
     _draw(times, points, "A query, ms", curves)
     times.set_yscale("log")
-    times.set_ylim(1, 1000)
+    times.set_ylim(1, 5000)
     finds = [("recall_200", f"ef_search {WIDER}", _ORANGE), ("recall", "ef_search 100, the default", _BLUE)]
     _draw(recalls, points, "Recall@10 of Chroma's index", finds)
     recalls.set_ylim(min(0.9, min(point.recall for point in points) - 0.02), 1.002)
