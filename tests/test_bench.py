@@ -63,7 +63,7 @@ def test_contenders_that_are_absent_have_a_reason() -> None:
 @pytest.fixture
 def few_texts(monkeypatch: pytest.MonkeyPatch, standard_directory: Path) -> None:
     monkeypatch.setattr(
-        "minilm_retrieval.bench.measurement._SIZES", {"short": 40, "mixed": 16, "long": 4, "queries": 20}
+        "minilm_retrieval.bench.measurement._SIZES", {"short": 20, "mixed": 8, "long": 3, "queries": 12}
     )
     monkeypatch.setattr("minilm_retrieval.bench.texts._TOLERANCE", 0.3)
 

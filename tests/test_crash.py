@@ -27,13 +27,13 @@ from minilm_retrieval.errors import StoreLockedError
 from minilm_retrieval.ingest import load_documents
 
 KILLS = int(os.environ.get("MINILM_SOAK_KILLS", "2"))
-FILES = 60
+FILES = 36
 CHARACTERS = 2500
 INDEX = """
 import sys
 from minilm_retrieval import MiniLMEmbedder, index_documents, open_collection
 from minilm_retrieval.ingest import load_documents
-place = {"host": "127.0.0.1", "port": int(sys.argv[2])} if sys.argv[2:] else {"path": sys.argv[1] + "-store"}
+place = {"host": "127.0.0.1", "port": int(sys.argv[2])} if sys.argv[2].isdigit() else {"path": sys.argv[2]}
 embedder = MiniLMEmbedder()
 embedder.warmup()
 collection = open_collection("docs", **place, create=True, embedder=embedder)
@@ -64,16 +64,29 @@ def documents(folder: Path) -> Any:
     return load_documents([folder], include=["*"])
 
 
-def expected(folder: Path, texts: list[str], embedder: MiniLMEmbedder, scratch: Path) -> Snapshot:
-    write(folder, texts)
-    return built_from_scratch(scratch, documents(folder), embedder)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one place where the trees are written, since a document's id is its file's path."""
+    return tmp_path_factory.mktemp("folder") / "tree"
+
+
+@pytest.fixture(scope="module")
+def wanted(
+    trees: list[list[str]], folder: Path, embedder: MiniLMEmbedder, tmp_path_factory: pytest.TempPathFactory
+) -> list[Snapshot]:
+    """What a collection of each version must hold."""
+    snapshots = []
+    for texts in trees:
+        write(folder, texts)
+        snapshots.append(built_from_scratch(tmp_path_factory.mktemp("scratch"), documents(folder), embedder))
+    return snapshots
 
 
 @contextmanager
-def indexing(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start indexing in a process of its own and wait until it has begun."""
+def indexing(folder: Path, place: Path | int) -> Iterator[subprocess.Popen[str]]:
+    """Start indexing into a directory, or a server by its port, in a process of its own; wait until it has begun."""
     process = subprocess.Popen(
-        [sys.executable, "-c", INDEX, *arguments],
+        [sys.executable, "-c", INDEX, str(folder), str(place)],
         env=clean_environment({}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -88,62 +101,61 @@ def indexing(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=60)
 
 
-def complete(*arguments: str) -> float:
+def complete(folder: Path, place: Path | int) -> float:
     """Run indexing to its end; return the seconds it took from its beginning."""
-    with indexing(*arguments) as process:
+    with indexing(folder, place) as process:
         started = time.perf_counter()
         assert process.communicate(timeout=300)[0] == "[]\n"
         assert process.returncode == 0
         return time.perf_counter() - started
 
 
-def stored(folder: Path, copy: Path) -> Snapshot:
+def stored(store: Path, copy: Path) -> Snapshot:
     """Read what is on disk, from a copy: a process keeps a directory open that it has opened once."""
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(f"{folder}-store", copy)
+    shutil.copytree(store, copy)
     return snapshot(local_client(copy).get_collection("docs", embedding_function=None))
 
 
-def test_killed_at_any_moment(trees: list[list[str]], embedder: MiniLMEmbedder, tmp_path: Path) -> None:
+def test_killed_at_any_moment(trees: list[list[str]], wanted: list[Snapshot], folder: Path, tmp_path: Path) -> None:
     """Each round edits most files, kills the run that takes the edits up, and completes it with another."""
-    folder = tmp_path / "tree"
-    wanted = [expected(folder, texts, embedder, tmp_path / f"scratch-{n}") for n, texts in enumerate(trees)]
-    write(folder, trees[1])
-    complete(str(folder))
+    store = tmp_path / "store"
     write(folder, trees[0])
-    seconds = complete(str(folder))
+    # Three quarters of the files change.
+    seconds = 3 / 4 * complete(folder, store)
     chance = random.Random(5)
     killed = 0
     for number in range(1, KILLS + 1):
         write(folder, trees[number % 2])
-        with indexing(str(folder)) as process:
+        with indexing(folder, store) as process:
             time.sleep(chance.uniform(0, seconds))
             process.kill()
             killed += process.wait() == -signal.SIGKILL
-        complete(str(folder))
-        assert_equal(stored(folder, tmp_path / f"copy-{number}"), wanted[number % 2])
+        complete(folder, store)
+        assert_equal(stored(store, tmp_path / f"copy-{number}"), wanted[number % 2])
     assert killed >= KILLS // 2
 
 
-def test_the_server_is_killed_and_comes_back(trees: list[list[str]], embedder: MiniLMEmbedder, tmp_path: Path) -> None:
-    folder, store = tmp_path / "tree", tmp_path / "tree-store"
-    wanted = [expected(folder, texts, embedder, tmp_path / f"scratch-{n}") for n, texts in enumerate(trees)]
+def test_the_server_is_killed_and_comes_back(
+    trees: list[list[str]], wanted: list[Snapshot], folder: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
     chance = random.Random(6)
     write(folder, trees[0])
     with chroma_process(store) as (port, _):
-        seconds = complete(str(folder), str(port))
+        seconds = complete(folder, port)
     hit = 0
     for number in range(1, max(1, KILLS // 4) + 1):
         write(folder, trees[number % 2])
-        with chroma_process(store) as (port, server), indexing(str(folder), str(port)) as process:
+        with chroma_process(store) as (port, server), indexing(folder, port) as process:
             time.sleep(chance.uniform(0, seconds))
             server.kill()
             errors = process.communicate(timeout=60)[1]
             assert process.returncode == 0 or "StoreError" in errors
             hit += process.returncode != 0
         with chroma_process(store) as (port, _):
-            complete(str(folder), str(port))
-        assert_equal(stored(folder, tmp_path / f"copy-{number}"), wanted[number % 2])
+            complete(folder, port)
+        assert_equal(stored(store, tmp_path / f"copy-{number}"), wanted[number % 2])
     assert hit >= KILLS // 8
 
 
@@ -152,7 +164,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that holds an empty database, and little more."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=520k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("a file system can be mounted by the administrator only")
     try:
         yield disk
@@ -160,30 +172,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_the_disk_is_full(trees: list[list[str]], embedder: MiniLMEmbedder, tmp_path: Path, small_disk: Path) -> None:
-    folder = small_disk.with_name("tree")
-    wanted = expected(folder, trees[0], embedder, tmp_path / "scratch")
-    store = small_disk / "tree-store"
-    store.mkdir()
-    Path(f"{folder}-store").symlink_to(store)
-    with indexing(str(folder)) as process:
+def test_the_disk_is_full(
+    trees: list[list[str]], wanted: list[Snapshot], folder: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    write(folder, trees[0])
+    store = small_disk / "store"
+    with indexing(folder, store) as process:
         errors = process.communicate(timeout=120)[1]
         assert process.returncode == 1
     assert "StoreError" in errors.splitlines()[-1]
     assert re.search(r"The disk of .* is full: \d+ KiB are free", errors.splitlines()[-1])
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
-    complete(str(folder))
-    assert_equal(stored(folder, tmp_path / "copy"), wanted)
+    complete(folder, store)
+    assert_equal(stored(store, tmp_path / "copy"), wanted[0])
 
 
 def test_an_interrupted_command_reports_and_is_completed(
-    trees: list[list[str]], embedder: MiniLMEmbedder, tmp_path: Path
+    trees: list[list[str]], wanted: list[Snapshot], folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "tree"
-    wanted = expected(folder, trees[0], embedder, tmp_path / "scratch")
+    write(folder, trees[0])
     for name in (signal.SIGINT, signal.SIGTERM):
-        store = Path(f"{folder}-store")
-        shutil.rmtree(store, ignore_errors=True)
+        store = tmp_path / name.name
         command = [sys.executable, "-m", "minilm_retrieval", "index", str(folder), "--path", str(store), "--json"]
         process = subprocess.Popen(
             command, env=clean_environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -196,24 +205,24 @@ def test_an_interrupted_command_reports_and_is_completed(
         assert process.returncode == 130
         report = json.loads(output)
         assert report["interrupted"] is True
-        assert report["passages_written"] == report["passages_stored"] <= len(wanted)
+        assert report["passages_written"] == report["passages_stored"] <= len(wanted[0])
         assert errors == "minilm: interrupted; run the same command again to go on\n"
-        complete(str(folder))
-        assert_equal(stored(folder, tmp_path / f"copy-{name.name}"), wanted)
+        complete(folder, store)
+        assert_equal(stored(store, tmp_path / f"copy-{name.name}"), wanted[0])
 
 
 def test_a_second_writer_is_told_who_the_first_is(
-    trees: list[list[str]], embedder: MiniLMEmbedder, tmp_path: Path
+    trees: list[list[str]], wanted: list[Snapshot], folder: Path, embedder: MiniLMEmbedder, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "tree"
-    wanted = expected(folder, trees[0], embedder, tmp_path / "scratch")
-    with indexing(str(folder)) as process:
-        collection = open_collection("docs", path=f"{folder}-store")
-        while not Path(f"{folder}-store", "minilm-writer.json").exists():
+    store = tmp_path / "store"
+    write(folder, trees[0])
+    with indexing(folder, store) as process:
+        collection = open_collection("docs", path=store)
+        while not (store / "minilm-writer.json").exists():
             time.sleep(0.01)
         with pytest.raises(StoreLockedError, match=rf"pid {process.pid} on .*indexing into the collection 'docs'"):
             index_documents(collection, [Document("a", "b")], embedder)
         assert process.communicate(timeout=60)[0] == "[]\n"
-    assert_equal(stored(folder, tmp_path / "copy"), wanted)
+    assert_equal(stored(store, tmp_path / "copy"), wanted[0])
     assert index_documents(collection, [Document("a", "b")], embedder).added == 1
-    assert len(stored(folder, tmp_path / "later")) == len(wanted) + 1
+    assert len(stored(store, tmp_path / "later")) == len(wanted[0]) + 1

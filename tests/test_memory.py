@@ -18,7 +18,7 @@ from subprocesses import run_python
 from minilm_retrieval.batching import bucket_length, make_batches
 from minilm_retrieval.tokenizer import IntArray
 
-CALLS = int(os.environ.get("MINILM_SOAK_CALLS", "60"))
+CALLS = int(os.environ.get("MINILM_SOAK_CALLS", "40"))
 PEAK_MEGABYTES = 450
 GROWTH = 1.05
 ROWS = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192}

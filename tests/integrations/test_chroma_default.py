@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -53,12 +54,23 @@ def texts() -> list[str]:
     return list(dict.fromkeys(part for part in paragraphs if 40 < len(part) < 900))[:150]
 
 
+@pytest.fixture(scope="module")
+def default_store(tmp_path_factory: pytest.TempPathFactory, onnx_model: Path, texts: list[str]) -> Path:
+    """A directory that Chroma's own function wrote, once: it takes its time."""
+    directory = tmp_path_factory.mktemp("default-store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXMiniLM_L6_V2, "DOWNLOAD_PATH", onnx_model)
+        collection = local_client(directory).create_collection("docs")
+        assert collection.configuration_json["embedding_function"]["name"] == "default"
+        collection.add(ids=[f"id-{number:03}" for number in range(len(texts))], documents=texts)
+    return directory
+
+
 @pytest.fixture
-def default_collection(tmp_path: Path, default_model: None, texts: list[str]) -> Any:
-    collection = local_client(tmp_path).create_collection("docs")
-    assert collection.configuration_json["embedding_function"]["name"] == "default"
-    collection.add(ids=[f"id-{number:03}" for number in range(len(texts))], documents=texts)
-    return collection
+def default_collection(tmp_path: Path, default_store: Path, default_model: None) -> Any:
+    """A collection of Chroma's own function, in a copy of that directory."""
+    shutil.copytree(default_store, tmp_path, dirs_exist_ok=True)
+    return local_client(tmp_path).get_collection("docs")
 
 
 @pytest.fixture(autouse=True)
