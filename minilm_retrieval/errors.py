@@ -91,6 +91,10 @@ class DatabaseNotFoundError(StoreError):
     """The store has no database, or no tenant, of that name."""
 
 
+class StoreUnavailableError(StoreError):
+    """The store's server gave no answer within the time that it was given; later it may."""
+
+
 class StoreLockedError(StoreError):
     """Another process of this library is writing to the same local directory; the message says which."""
 

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import chromadb
 import pytest
 from stores import chroma_server
 
@@ -154,6 +155,13 @@ def test_databases_of_a_directory(tmp_path: Path) -> None:
         connect(path=tmp_path, database="third")
     with pytest.raises(StoreError, match="nobody"):
         connect(path=tmp_path, tenant="nobody")
+    with pytest.raises(StoreError, match="nobody"):
+        connect(path=tmp_path, tenant="nobody", database="fourth", create=True)
+
+
+def test_a_database_is_made_where_the_caller_has_the_directory_open(tmp_path: Path) -> None:
+    chromadb.PersistentClient(tmp_path)
+    assert connect(path=tmp_path, database="second", create=True).database == "second"
 
 
 async def _twenty_at_once() -> int:

@@ -18,9 +18,10 @@ from minilm_retrieval.errors import (
     MiniLMError,
     MissingExtraError,
     StoreError,
+    StoreUnavailableError,
 )
 from minilm_retrieval.store.local import DATABASE_FILE, is_database
-from minilm_retrieval.store.server import RETRY_FOR, TIMEOUT, Server
+from minilm_retrieval.store.server import RETRY_FOR, TIMEOUT, NoAnswerError, Server
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -125,17 +126,16 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
             f"{path} holds no Chroma database (no {DATABASE_FILE}). Index something first, or check the path."
         )
     quiet = chromadb.config.Settings(anonymized_telemetry=False)
-    names = {name: value for name, value in (("tenant", tenant), ("database", database)) if value is not None}
     try:
-        if create and database is not None:
-            _make_database(chromadb, path, tenant, database)
         try:
-            client: ClientAPI = chromadb.PersistentClient(str(path), settings=quiet, **names)
+            client: ClientAPI = chromadb.PersistentClient(str(path), settings=quiet)
         except ValueError as error:
             # The process has this directory open already, through a client of the caller's with ordinary settings.
             if "different settings" not in str(error):
                 raise
-            client = chromadb.PersistentClient(str(path), **names)
+            client = chromadb.PersistentClient(str(path))
+        if tenant is not None or database is not None:
+            _enter(client, tenant or chromadb.DEFAULT_TENANT, database or chromadb.DEFAULT_DATABASE, create)
     except chromadb.errors.NotFoundError as error:
         raise DatabaseNotFoundError(f"In {path}: {error}") from error
     except Exception as error:
@@ -143,19 +143,17 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
     return client
 
 
-def _make_database(chromadb: Any, path: Path, tenant: str | None, database: str) -> None:
-    settings = chromadb.config.Settings(
-        anonymized_telemetry=False,
-        chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
-        is_persistent=True,
-        persist_directory=str(path),
-    )
-    admin = chromadb.AdminClient(settings)
-    names = {} if tenant is None else {"tenant": tenant}
-    try:
-        admin.get_database(database, **names)
-    except chromadb.errors.NotFoundError:
-        admin.create_database(database, **names)
+def _enter(client: Any, tenant: str, database: str, create: bool) -> None:
+    # Chroma would make a database of a tenant that there is not, and then not find it.
+    client._server.get_tenant(name=tenant)
+    if create:
+        from chromadb.errors import NotFoundError
+
+        try:
+            client._server.get_database(name=database, tenant=tenant)
+        except NotFoundError:
+            client._server.create_database(name=database, tenant=tenant)
+    client.set_tenant(tenant, database)
 
 
 def check_current(collection: Collection) -> None:
@@ -188,10 +186,13 @@ def store_errors(action: str) -> Iterator[None]:
     Raises:
         InvalidFilterError: The filter was refused.
         CollectionMismatchError: The collection's vectors have another dimension.
+        StoreUnavailableError: A server gave no answer in time.
         StoreError: Anything else.
     """
     try:
         yield
+    except NoAnswerError as error:
+        raise StoreUnavailableError(f"Chroma failed while {action}: {error}") from error
     except MiniLMError:
         raise
     except Exception as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from minilm_retrieval.errors import DatabaseNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.errors import DatabaseNotFoundError, InvalidOptionError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -18,8 +20,14 @@ TIMEOUT, RETRY_FOR = 60.0, 60.0
 # A wrong address is said soon, whatever the patience is later.
 _FIRST_CONTACT_SECONDS = 5.0
 _TOKEN_HEADER = "x-chroma-token"  # noqa: S105 - its name
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 # What Chroma's client adds to the headers that it was given.
 _OWN_HEADERS = frozenset({"content-type", "user-agent"})
+
+
+class NoAnswerError(StoreUnavailableError):
+    """A server gave no answer in time, however often it was asked; raised within Chroma's client."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Server:
         retry_for: Seconds during which a request is tried again.
 
     Raises:
-        InvalidOptionError: A time is out of range.
+        InvalidOptionError: A time is out of range, or a header or key cannot be sent.
     """
 
     host: str | None = None
@@ -69,20 +77,37 @@ class Server:
             raise InvalidOptionError(f"timeout must be a positive number of seconds, got {self.timeout!r}.")
         if not (_is_number(self.retry_for) and 0 <= self.retry_for < math.inf):
             raise InvalidOptionError(f"retry_for must be a number of seconds, 0 or more, got {self.retry_for!r}.")
+        # No message shows a value: it is a secret more often than not.
+        for name, value in self.headers.items():
+            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+                raise InvalidOptionError(
+                    f"The header {name!r} cannot be sent: its name must be of letters, digits and hyphens, and its "
+                    "value of ASCII characters without line breaks."
+                )
+        if self.api_key is not None and not re.fullmatch(r"[\x21-\x7e]+", self.api_key):
+            raise InvalidOptionError("An API key must be of ASCII characters, without spaces and line breaks.")
 
     @property
     def address(self) -> str:
         """The server's address, without keys."""
         if self.host is not None and self.host.startswith(("http://", "https://")):
             return self.host.rstrip("/")
-        secure = self.ssl or (self.api_key is not None and self.host is None)
-        return f"{'https' if secure else 'http'}://{self.host or CLOUD_HOST}:{self._port}"
+        return f"{'https' if self._secure else 'http'}://{self.host or CLOUD_HOST}:{self._port}"
+
+    @property
+    def _secure(self) -> bool:
+        return self.ssl or (self.api_key is not None and self.host is None)
 
     @property
     def _port(self) -> int:
         if self.port is not None:
             return self.port
         return CLOUD_PORT if self.api_key is not None and self.host is None else DEFAULT_PORT
+
+    @property
+    def first_contact(self) -> Patience:
+        """The patience with an address that has not answered yet."""
+        return Patience(min(self.timeout, _FIRST_CONTACT_SECONDS), 0.0)
 
     def client(self, chromadb: Any, create: bool = False) -> ClientAPI:
         """Return a client, with this patience in all that it asks the server.
@@ -94,31 +119,32 @@ class Server:
         Raises:
             StoreError: No server answers, it refuses, or there is no such tenant or database.
         """
-        from minilm_retrieval.store.retrying import RetryingClient
+        from minilm_retrieval.store.server_client import ServerClient
 
         self._greet()
+        patience = Patience(self.timeout, self.retry_for)
+        settings = self._settings(chromadb)
+        names = {"tenant": self.tenant, "database": self.database}
+        if self.api_key is None:
+            names = {
+                "tenant": self.tenant or chromadb.DEFAULT_TENANT,
+                "database": self.database or chromadb.DEFAULT_DATABASE,
+            }
+        else:
+            names = {name: given or os.environ.get(f"CHROMA_{name.upper()}") for name, given in names.items()}
         try:
-            client = self._connected(chromadb)
+            return ServerClient(
+                settings, patience, self.first_contact, make_database=create and self.api_key is None, **names
+            )
+        except chromadb.errors.NotFoundError as error:
+            raise self._no_place(error) from error
         except Exception as error:
-            # Chroma's client wraps what the server does not find in an error of another kind.
-            if "not found" not in str(error).lower():
-                raise StoreError(f"The Chroma server at {self.address} cannot be used: {error}") from error
-            if not (create and self.database is not None and self.api_key is None and "database" in str(error).lower()):
-                raise self._no_place(error) from error
-            self._make_database(chromadb)
-            client = self._connected(chromadb)
-        server = client._server
-        session = server._session
-        server._session = RetryingClient(
-            Patience(self.timeout, self.retry_for), headers=session.headers, limits=server.http_limits
-        )
-        session.close()
-        return client  # type: ignore[no-any-return]
+            raise StoreError(f"The Chroma server at {self.address} cannot be used: {error}") from error
 
     def _greet(self) -> None:
         import httpx
 
-        seconds = min(self.timeout, _FIRST_CONTACT_SECONDS)
+        seconds = self.first_contact.timeout
         headers = {**self.headers, **({_TOKEN_HEADER: self.api_key} if self.api_key else {})}
         try:
             response = httpx.get(f"{self.address}/api/v2/heartbeat", headers=headers, timeout=seconds)
@@ -129,41 +155,22 @@ class Server:
                 f"No Chroma server answers at {self.address}: status {response.status_code}, {response.text[:200]}"
             )
 
-    def _connected(self, chromadb: Any) -> Any:
+    def _settings(self, chromadb: Any) -> Any:
+        """Return the settings that Chroma's own HttpClient and CloudClient make."""
         settings = chromadb.config.Settings(anonymized_telemetry=False)
+        settings.chroma_api_impl = "chromadb.api.fastapi.FastAPI"
+        settings.chroma_server_host = self.host or CLOUD_HOST
+        settings.chroma_server_http_port = self._port
+        settings.chroma_server_ssl_enabled = self._secure
+        settings.chroma_server_headers = dict(self.headers)
         if self.api_key is not None:
-            settings.chroma_server_headers = dict(self.headers)
-            return chromadb.CloudClient(
-                tenant=self.tenant,
-                database=self.database,
-                api_key=self.api_key,
-                settings=settings,
-                cloud_host=self.host or CLOUD_HOST,
-                cloud_port=self._port,
-                enable_ssl=self.ssl or self.host is None,
-            )
-        return chromadb.HttpClient(
-            host=self.host,
-            port=self._port,
-            ssl=self.ssl,
-            headers=dict(self.headers),
-            settings=settings,
-            **_named(tenant=self.tenant, database=self.database),
-        )
+            from chromadb.auth.token_authn import TokenTransportHeader
 
-    def _make_database(self, chromadb: Any) -> None:
-        settings = chromadb.config.Settings(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=self.host,
-            chroma_server_http_port=self._port,
-            chroma_server_ssl_enabled=self.ssl,
-            chroma_server_headers=dict(self.headers),
-            anonymized_telemetry=False,
-        )
-        try:
-            chromadb.AdminClient(settings).create_database(self.database, **_named(tenant=self.tenant))
-        except Exception as error:
-            raise self._no_place(error) from error
+            settings.chroma_client_auth_provider = "chromadb.auth.token_authn.TokenAuthClientProvider"
+            settings.chroma_client_auth_credentials = self.api_key
+            settings.chroma_auth_token_transport_header = TokenTransportHeader.X_CHROMA_TOKEN
+            settings.chroma_overwrite_singleton_tenant_database_access_from_auth = True
+        return settings
 
     def _no_place(self, error: Exception) -> StoreError:
         given = [f"{name} {value!r}" for name, value in (("tenant", self.tenant), ("database", self.database)) if value]
@@ -198,10 +205,6 @@ def reaching(store: Any) -> dict[str, Any]:
         retry_for=patience.retry_for,
     )
     return asdict(server)
-
-
-def _named(**names: str | None) -> dict[str, str]:
-    return {name: value for name, value in names.items() if value is not None}
 
 
 def _is_number(value: object) -> bool:
