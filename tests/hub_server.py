@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +41,12 @@ class HubServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def served(self, name: str) -> bytes:
-        content = (self.directory / name).read_bytes()
+        content, _ = _published(self.directory / name)
         return self.changes[name](content) if name in self.changes else content
 
     def tag(self, name: str) -> str:
         """Return the ETag, that of the right file even where another is served, as behind a bad mirror."""
-        return hashlib.sha256((self.directory / name).read_bytes()).hexdigest()
+        return _published(self.directory / name)[1]
 
     def __enter__(self) -> HubServer:
         self._thread.start()
@@ -57,6 +58,13 @@ class HubServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@lru_cache(maxsize=16)
+def _published(file: Path) -> tuple[bytes, str]:
+    """Return a file and its SHA-256; every request asks for both, and the weights are large."""
+    content = file.read_bytes()
+    return content, hashlib.sha256(content).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
