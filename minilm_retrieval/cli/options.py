@@ -88,7 +88,7 @@ class Store:
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
-        raise InvalidOptionError(f"--header must be given as 'Name: value', got {line!r}.")
+        raise InvalidOptionError("--header must be given as 'Name: value'; one of them has no colon, or no name.")
     return name.strip(), value.strip()
 
 

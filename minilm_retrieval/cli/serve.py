@@ -11,6 +11,7 @@ import typer
 from minilm_retrieval.cli import options
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import connect
+from minilm_retrieval.store.server import TIMEOUT
 
 _RETRY_FOR = 10.0
 
@@ -106,14 +107,20 @@ def serve(
                     chroma_database,
                     chroma_timeout,
                     chroma_retry_for,
-                )
+                ),
+                chosen.timeout,
             ),
             lambda address: typer.echo(f"Serving {address}/v1", err=True),
         )
 
 
-def _stores(store: options.Store) -> Any:
-    """Return what opens the Chroma client; a directory without a database is refused now."""
+def _stores(store: options.Store, most_seconds: float) -> Any:
+    """Return what opens the Chroma client; a directory without a database is refused now.
+
+    Args:
+        store: Where the collections are.
+        most_seconds: What a request to the service may take; nobody waits for a store after that.
+    """
     if store.path is None and store.host is None and not store.cloud:
         if store:
             raise InvalidOptionError("Options of a store go with --path, --chroma-host or --chroma-cloud.")
@@ -123,7 +130,8 @@ def _stores(store: options.Store) -> Any:
     place = store.arguments()
     if store.path is not None:
         connect(**place)
-    elif place["retry_for"] is None:
+    else:
         # Clients of a service wait for it, and try again themselves.
-        place["retry_for"] = _RETRY_FOR
+        for name, usual in (("timeout", TIMEOUT), ("retry_for", _RETRY_FOR)):
+            place[name] = min(usual if place[name] is None else place[name], most_seconds)
     return partial(connect, **place)

@@ -12,6 +12,7 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.maintenance.faults import COMPACT, Examples, Fault
 from minilm_retrieval.maintenance.reading import DamageError, attempt, stacked
 from minilm_retrieval.maintenance.records import Record
+from minilm_retrieval.store.limits import most_results
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -85,6 +86,8 @@ class IndexChecks:
             self._not_compared = f"which records it knows is compared up to {COMPARED_BELOW:,} of them"
         elif stored and not len(self.queries):
             self._not_compared = "no vector to ask it with"
+        elif stored and (most := most_results(self._collection._client)) and len(stored) + _SURPLUS > most:
+            self._not_compared = f"the store gives {most} results of a query, not all that the index knows"
         elif stored:
             try:
                 ((ids, _),) = self._query(self.queries[:1], len(stored) + _SURPLUS)

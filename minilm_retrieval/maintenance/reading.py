@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, StoreError
+from minilm_retrieval.errors import CollectionMismatchError, InvalidFilterError, StoreError, StoreUnavailableError
 from minilm_retrieval.maintenance.faults import REEMBED, Examples, Fault
 from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.store.client import store_errors
@@ -46,6 +46,9 @@ def attempt(collection: Collection, action: str, read: Callable[[], T]) -> T:
     try:
         with store_errors(action):
             return read()
+    except StoreUnavailableError:
+        # Its limits of time are spent.
+        raise
     except STORE_FAILURES:
         pass
     try:

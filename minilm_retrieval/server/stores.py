@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidFilterError, StoreError
+from minilm_retrieval.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    InvalidFilterError,
+    StoreError,
+    StoreUnavailableError,
+)
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
 from minilm_retrieval.store.hits import Hit
@@ -39,6 +45,7 @@ class VectorStores:
         self._embedder = embedder
         self._lock = threading.Lock()
         self._client: ClientAPI | None = None
+        self._failed: tuple[float, StoreError] | None = None
         self._looked = float("-inf")
         self._retrievers: dict[str, tuple[Any, Retriever]] = {}
 
@@ -81,7 +88,7 @@ class VectorStores:
         for _ in range(_TRIES - 1):
             try:
                 return work()
-            except (InvalidFilterError, CollectionMismatchError):
+            except (InvalidFilterError, CollectionMismatchError, StoreUnavailableError):
                 raise
             except StoreError:
                 self._looked = float("-inf")
@@ -102,12 +109,23 @@ class VectorStores:
             raise CollectionNotFoundError(f"There is no vector store {name!r} here. There are: {listed}.") from error
 
     def _opened(self) -> ClientAPI:
+        began = time.monotonic()
         with self._lock:
             if self._client is None:
-                with store_errors("opening the store"):
-                    self._client = self._connect()
+                # Those who waited for an attempt share its failure, rather than to try one after the other.
+                if self._failed is not None and self._failed[0] >= began:
+                    raise type(self._failed[1])(str(self._failed[1]))
+                self._client = self._connected()
             if time.monotonic() - self._looked > _FRESH_SECONDS:
                 with store_errors("looking for what others wrote"):
                     forget_stale_indexes(self._client)
                 self._looked = time.monotonic()
             return self._client
+
+    def _connected(self) -> ClientAPI:
+        try:
+            with store_errors("opening the store"):
+                return self._connect()
+        except StoreError as error:
+            self._failed = (time.monotonic(), error)
+            raise

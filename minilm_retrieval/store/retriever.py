@@ -58,7 +58,8 @@ class Retriever:
     ) -> None:
         if inspect.iscoroutinefunction(getattr(collection, "get", None)):
             raise InvalidOptionError(
-                "Retriever takes a collection of a synchronous Chroma client; asearch() keeps the event loop free."
+                "Retriever takes a collection of a synchronous Chroma client; asearch() keeps the event loop free. "
+                "Pass a collection of open_collection(name, host=...), or of chromadb.HttpClient."
             )
         if not hasattr(collection, "configuration_json"):
             raise InvalidOptionError(

@@ -138,6 +138,8 @@ class Server:
             )
         except chromadb.errors.NotFoundError as error:
             raise self._no_place(error) from error
+        except NoAnswerError as error:
+            raise StoreUnavailableError(f"The Chroma server at {self.address} cannot be used: {error}") from error
         except Exception as error:
             raise StoreError(f"The Chroma server at {self.address} cannot be used: {error}") from error
 
@@ -149,7 +151,9 @@ class Server:
         try:
             response = httpx.get(f"{self.address}/api/v2/heartbeat", headers=headers, timeout=seconds)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise StoreError(f"No Chroma server answers at {self.address}: {error or type(error).__name__}") from error
+            raise StoreUnavailableError(
+                f"No Chroma server answers at {self.address}: {error or type(error).__name__}"
+            ) from error
         if response.status_code != httpx.codes.OK:
             raise StoreError(
                 f"No Chroma server answers at {self.address}: status {response.status_code}, {response.text[:200]}"
