@@ -24,8 +24,9 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
+from processors import Processors
 from scale_report import plot, read_points, write_points, write_table
-from scale_store import Plan, Point, Served, grow
+from scale_store import Plan, Point, Served, grow, usable_processors
 from scale_texts import Corpus, load_corpus
 from services import Service, running
 
@@ -35,7 +36,7 @@ from minilm_retrieval.options import PRECISIONS
 
 _POINTS = [10_000, 25_000, 50_000, 100_000, 150_000, 200_000]
 _SCANS = [10_000, 100_000, 200_000]
-_COST_TEXTS = {"short": 512, "mixed": 192, "long": 128, "queries": 0}
+_COST_TEXTS = {"short": 512, "mixed": 192, "long": 128, "queries": 60}
 _COST_SECONDS = 3.0
 _COST_ROUNDS = 3
 
@@ -95,6 +96,7 @@ def _serve(folder: Path, embedder: MiniLMEmbedder) -> Iterator[Served]:
 def cost(write: bool) -> None:
     """Print the processor hours of a million texts of each length in each precision, and texts a second."""
     rows = []
+    processors = Processors(usable_processors(), patience=0)
     for precision in PRECISIONS:
         embedder = MiniLMEmbedder(precision=precision)
         sets = build_text_sets(lambda text, counter=embedder: counter.count_tokens([text])[0], _COST_TEXTS)  # type: ignore[misc]
@@ -112,6 +114,7 @@ def cost(write: bool) -> None:
             }
             rows.append(row)
             print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    print(f"taken by other programs: {processors.others_share() or 0:.1%} of the processors' time")
     if write:
         write_table("cost", rows)
 

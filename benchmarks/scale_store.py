@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from processors import Processors
 from scale_texts import Corpus
 
 from minilm_retrieval import Retriever
@@ -58,6 +59,7 @@ class Point:
         retriever_recall: Share of the true ten nearest among its ten.
         memory_loaded_mb: The server's resident memory, started again, after 1,000 queries.
         restart_s: Seconds from its start until its first answer, for which it reads the index.
+        others_share: Share of the processors' time that other programs took meanwhile; ``nan`` where unknown.
         scan_s: Seconds of one query with ``exact=True``; ``nan`` where it was not asked for.
     """
 
@@ -81,6 +83,7 @@ class Point:
     retriever_recall: float
     memory_loaded_mb: float
     restart_s: float
+    others_share: float
     scan_s: float = np.nan
 
 
@@ -136,6 +139,7 @@ def grow(
         if time.monotonic() - began > plan.seconds:
             print(f"{plan.seconds / 60:g} minutes are over; {size} passages and more are left out", flush=True)
             return
+        processors = Processors(usable_processors(), patience=0)
         vectors = corpus.vectors[:size]
         least = _least_scores(vectors, asked)
         recall = partial(_recall, vectors, asked, least)
@@ -157,6 +161,8 @@ def grow(
             figures["p50_200"] = float(np.median(times))
             figures["memory_loaded_mb"] = _resident(served.pid)
             served.collection.modify(configuration={"hnsw": {"ef_search": _NARROW}})
+        others = processors.others_share()
+        figures["others_share"] = np.nan if others is None else others
         yield Point(passages=size, **figures)
         stored = size
 
@@ -186,6 +192,11 @@ def _read(served: Served, corpus: Corpus, plan: Plan, recall: Callable[[list[lis
         "retriever_p99": float(np.percentile(through, 99)),
         "retriever_recall": recall([[hit.id for hit in search(query)[0]] for query in asked]),
     }
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write(served: Served, corpus: Corpus, start: int, end: int) -> dict[str, float]:
