@@ -28,7 +28,7 @@ from minilm_retrieval.ingest.passages import PassageSplitter
 from minilm_retrieval.ingest.report import IndexingInterrupted, IndexReport
 from minilm_retrieval.ingest.settings import note_settings
 from minilm_retrieval.ingest.stored import passages_of_others
-from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_passages
+from minilm_retrieval.ingest.writer import PassageWriter, Replacement, delete_documents
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import check_current
 from minilm_retrieval.store.compatibility import check_collection
@@ -202,9 +202,8 @@ class IndexRun:
             self.report.failed.append(Failure("prune", "no document was given, so nothing was removed"))
             return
         is_gone = documents.is_gone if isinstance(documents, LoadedDocuments) else self.was_not_given
-        for ids in passages_of_others(self.collection, self.comparison.given, is_gone).values():
-            delete_passages(self.collection, ids, self.report)
-            self.report.deleted += 1
+        gone = passages_of_others(self.collection, self.comparison.given, is_gone)
+        delete_documents(self.collection, gone.values(), self.report)
 
     @cached_property
     def not_indexed(self) -> set[str]:

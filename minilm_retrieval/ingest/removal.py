@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from minilm_retrieval.ingest.loading.files import listed
 from minilm_retrieval.ingest.report import IndexReport
 from minilm_retrieval.ingest.stored import passages_of_others
-from minilm_retrieval.ingest.writer import delete_passages
+from minilm_retrieval.ingest.writer import delete_documents
 from minilm_retrieval.store.client import check_current
 from minilm_retrieval.store.writer_lock import writer_lock
 
@@ -40,7 +40,5 @@ def remove_documents(collection: Collection, sources: Iterable[str]) -> IndexRep
     with writer_lock(collection._client, f"removing from the collection {collection.name!r}"):
         check_current(collection)
         found = passages_of_others(collection, set(), lambda source: source in wanted or source.startswith(inside))
-        for ids in found.values():
-            delete_passages(collection, ids, report)
-            report.deleted += 1
+        delete_documents(collection, found.values(), report)
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from minilm_retrieval.ingest.passages import Passage
 from minilm_retrieval.ingest.report import IndexReport
 from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.limits import in_lots
+from minilm_retrieval.store.limits import in_lots, page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -131,3 +131,25 @@ def delete_passages(collection: Collection, ids: Sequence[str], report: IndexRep
         with store_errors("removing old passages"):
             collection.delete(ids=list(lot))
         report.passages_deleted += len(lot)
+
+
+def delete_documents(collection: Collection, documents: Iterable[Sequence[str]], report: IndexReport) -> None:
+    """Remove documents, many small ones in one request.
+
+    Args:
+        collection: Where they are.
+        documents: The ids of the passages of each.
+        report: Takes the counts: of a document when all of it is gone.
+    """
+    size = page_size(collection._client)
+    lot: list[str] = []
+    whole = 0
+    for ids in documents:
+        if lot and len(lot) + len(ids) > size:
+            delete_passages(collection, lot, report)
+            report.deleted += whole
+            lot, whole = [], 0
+        lot += ids
+        whole += 1
+    delete_passages(collection, lot, report)
+    report.deleted += whole
