@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,9 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def front(behind: int) -> Iterator[Front]:
-    """Stand before the server of a port until the block ends."""
+def front(behind: int, secured: ssl.SSLContext | None = None) -> Iterator[Front]:
+    """Stand before the server of a port until the block ends, with TLS if there is a context for it."""
     with Front(behind) as server:
+        if secured is not None:
+            server.socket = secured.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()

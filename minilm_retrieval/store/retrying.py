@@ -73,7 +73,7 @@ class RetryingClient(httpx.Client):
             except httpx.TransportError as error:
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
                 if isinstance(error, _HOPELESS) or _is_of_a_certificate(error):
-                    raise given_up(f"{reason}{_certificate_hint(error)}") from error
+                    raise given_up(f"{reason}{certificate_hint(error)}") from error
                 lost = lost or not isinstance(error, _NEVER_SENT)
                 if lost and not _is_repeatable(request):
                     raise given_up(f"{reason}. What was asked may have been done or not") from error
@@ -188,6 +188,7 @@ def _is_of_a_certificate(error: BaseException | None) -> bool:
     return False
 
 
-def _certificate_hint(error: BaseException) -> str:
+def certificate_hint(error: BaseException) -> str:
+    """Return what to do about a certificate that was refused; nothing for another error."""
     hint = ". The environment variable SSL_CERT_FILE names a file with the certificate of an authority of your own"
     return hint if _is_of_a_certificate(error) else ""

@@ -146,13 +146,15 @@ class Server:
     def _greet(self) -> None:
         import httpx
 
+        from minilm_retrieval.store.retrying import certificate_hint
+
         seconds = self.first_contact.timeout
         headers = {**self.headers, **({_TOKEN_HEADER: self.api_key} if self.api_key else {})}
         try:
             response = httpx.get(f"{self.address}/api/v2/heartbeat", headers=headers, timeout=seconds)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise StoreUnavailableError(
-                f"No Chroma server answers at {self.address}: {error or type(error).__name__}"
+                f"No Chroma server answers at {self.address}: {error or type(error).__name__}{certificate_hint(error)}"
             ) from error
         if response.status_code != httpx.codes.OK:
             raise StoreError(
