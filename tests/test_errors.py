@@ -19,6 +19,8 @@ BUILTINS = {
     "CollectionNotFoundError": LookupError,
     "CollectionMismatchError": ValueError,
     "StoreError": OSError,
+    "StoreUnavailableError": OSError,
+    "DatabaseNotFoundError": OSError,
     "InvalidFilterError": ValueError,
     "DocumentError": ValueError,
     "TransferError": ValueError,

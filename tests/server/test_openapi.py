@@ -23,7 +23,7 @@ from stores import TOPICS
 
 from minilm_retrieval import open_collection
 
-EXAMPLES = int(os.environ.get("MINILM_SOAK_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MINILM_SOAK_EXAMPLES", "15"))
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 
 
