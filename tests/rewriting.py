@@ -15,10 +15,6 @@ COUNT = 25
 TEXTS = [f"text {number}" for number in range(COUNT)]
 METADATAS: list[Any] = [{"number": number, "even": number % 2 == 0, "tags": ["a", "b"]} for number in range(COUNT)]
 CLIENT_CHANGES = ("create_collection", "delete_collection")
-PAGED = (
-    "minilm_retrieval.store.collection",
-    *(f"minilm_retrieval.maintenance.{name}" for name in ("records", "rewrite", "compact")),
-)
 
 
 class Killed(BaseException):
@@ -74,8 +70,7 @@ def write_little_at_once(patch: pytest.MonkeyPatch, client: Any) -> None:
     """Several writes even of few records."""
     patch.setattr(type(client), "get_max_batch_size", lambda self: 10)
     patch.setattr("minilm_retrieval.pipeline._CHUNK_TEXTS", 10)
-    for module in PAGED:
-        patch.setattr(f"{module}.PAGE", 10)
+    patch.setattr("minilm_retrieval.store.limits.PAGE", 10)
 
 
 def make(client: Any, name: str = "docs", **options: Any) -> Any:

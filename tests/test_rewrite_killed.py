@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rewriting import COUNT, PAGED, Death, contents, make, names, vectors_of, write_little_at_once
+from rewriting import COUNT, Death, contents, make, names, vectors_of, write_little_at_once
 from stores import fill, local_client, random_vectors
 from subprocesses import run_python
 
@@ -82,11 +82,9 @@ def test_a_compaction_also_survives_death_at_any_step(tmp_path: Path, monkeypatc
 
 PROGRAM = """
 import sys
-from importlib import import_module
 from minilm_retrieval.maintenance.compact import compact_collections
-from minilm_retrieval.store import connect
-for module in sys.argv[2:]:
-    import_module(module).PAGE = 50
+from minilm_retrieval.store import connect, limits
+limits.PAGE = 50
 client = connect(path=sys.argv[1])
 print("started", flush=True)
 compact_collections(client, ["docs"])
@@ -114,7 +112,7 @@ print(json.dumps({
 def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
     client = local_client(tmp_path)
     fill(client, "docs", random_vectors(3000, 64), documents=[f"text {number}" for number in range(3000)])
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), *PAGED]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     killed_while_copying = 0
     for delay in (0.05, 0.2, 0.4):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -105,7 +105,7 @@ def test_another_writer_is_not_disturbed(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_completed_by_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilm_retrieval.analysis.write_back.PAGE", 4)
+    monkeypatch.setattr("minilm_retrieval.store.limits.PAGE", 4)
     collection = filled(tmp_path)
     found = clustered(collection)
     update, calls = type(collection).update, []
@@ -132,8 +132,9 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     script = """
         import sys
         from minilm_retrieval import open_collection
-        from minilm_retrieval.analysis import cluster_texts, texts_of_collection, write_clusters, write_back
-        write_back.PAGE = 50
+        from minilm_retrieval.analysis import cluster_texts, texts_of_collection, write_clusters
+        from minilm_retrieval.store import limits
+        limits.PAGE = 50
         collection = open_collection("docs", path=sys.argv[1])
         texts = texts_of_collection(collection)
         found = cluster_texts(texts, clusters=5)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from minilm_retrieval.maintenance.settings import CollectionSettings
 from minilm_retrieval.maintenance.switch import Mark, recover, unfinished
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import open_collection
-from minilm_retrieval.store.limits import PAGE
+from minilm_retrieval.store.limits import page_size
 from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.store.writer_lock import writer_lock
 
@@ -118,7 +119,9 @@ def _names(client: ClientAPI, failed: dict[str, str]) -> list[str]:
 def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
     finished = recover(client, name)
     source = open_collection(name, client=client)
-    target = Target(_ACTION, CollectionSettings.of(source), None, _as_stored, read_vectors=True)
+    target = Target(
+        _ACTION, CollectionSettings.of(source), None, partial(_as_stored, page_size(client)), read_vectors=True
+    )
     if finished is not None and finished.target == target.description:
         with store_errors(f"counting the records of {name!r}"):
             return source.count()
@@ -139,8 +142,8 @@ def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
         ) from error
 
 
-def _as_stored(records: Iterator[Record]) -> Iterator[tuple[list[Record], list[FloatArray]]]:
-    while lot := list(islice(records, PAGE)):
+def _as_stored(size: int, records: Iterator[Record]) -> Iterator[tuple[list[Record], list[FloatArray]]]:
+    while lot := list(islice(records, size)):
         yield lot, [record.vector for record in lot if record.vector is not None]
 
 

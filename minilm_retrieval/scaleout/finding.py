@@ -119,6 +119,7 @@ def file_system(address: str) -> tuple[Any, str]:
         return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100
     try:
         return fs.FileSystem.from_uri(address)  # type: ignore[no-any-return]
+    # pyarrow raises the one for a kind of address that it does not know, the other for one that it was built without.
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         try:
             import fsspec

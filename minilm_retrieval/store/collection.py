@@ -15,7 +15,7 @@ from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError,
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.store.client import connect, store_errors
 from minilm_retrieval.store.hits import NO_FILTER, Filter
-from minilm_retrieval.store.limits import PAGE, page_size
+from minilm_retrieval.store.limits import page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -242,7 +242,8 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
     Raises:
         StoreError: A page cannot be read.
     """
-    limit = min(size or PAGE, page_size(collection._client))
+    most = page_size(collection._client)
+    limit = min(size or most, most)
     for offset in count(0, limit):
         with store_errors(f"reading the collection {collection.name!r}"):
             page = collection.get(limit=limit, offset=offset, **selection)
