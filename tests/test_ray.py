@@ -32,10 +32,6 @@ from minilm_retrieval.scaleout import Files, Workers, connected, embed_dataset, 
 
 TEXTS = int(os.environ.get("MINILM_SOAK_RAY_TEXTS", "2400"))
 TWO = Workers(2)
-# A cluster did not always start in time beside other work on two processors.
-pytestmark = pytest.mark.skipif(
-    "MINILM_SOAK_RAY_TEXTS" not in os.environ, reason="too slow for every run; see make soak"
-)
 
 
 @pytest.fixture(scope="module")
