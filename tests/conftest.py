@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from fake_engine import FakeEngine
+from front import Front, front
 from hypothesis import HealthCheck, settings
 from sample_texts import topic_texts
 from small_models import SmallModel
+from stores import chroma_server
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.model_files import installed_package_directory
@@ -139,3 +141,17 @@ def no_model_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slowest files, so that at the end no worker waits for the other."""
     items.sort(key=lambda item: item.path.stem not in _SLOW)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real Chroma server, for what stands before it."""
+    with chroma_server(tmp_path_factory.mktemp("server")) as port:
+        yield port
+
+
+@pytest.fixture
+def chroma_front(behind: int) -> Iterator[Front]:
+    """What stands before a real Chroma server."""
+    with front(behind) as server:
+        yield server

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_engine import FakeEngine
-from front import Front, Refusal, front
+from front import Front, Refusal
 from snapshots import Snapshot, assert_equal, built_from_scratch, snapshot
-from stores import TOPICS, chroma_server
+from stores import TOPICS
 from typer.testing import CliRunner
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
@@ -36,17 +35,10 @@ def cloud(method: str, path: str, body: Any) -> Refusal | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with chroma_server(tmp_path_factory.mktemp("server")) as port:
-        yield port
-
-
 @pytest.fixture
-def stand_in(behind: int) -> Iterator[Front]:
-    with front(behind) as server:
-        server.answers = cloud
-        yield server
+def stand_in(chroma_front: Front) -> Front:
+    chroma_front.answers = cloud
+    return chroma_front
 
 
 def test_all_that_is_done_with_a_collection_keeps_to_the_quotas(

@@ -3,98 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
 import pickle
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import chromadb
 import pytest
+from stand_in import StandIn
 from stores import chroma_server
-from typer.testing import CliRunner
 
 from minilm_retrieval import MiniLMEmbedder, open_collection
-from minilm_retrieval.cli.main import app
-from minilm_retrieval.cli.options import Store
-from minilm_retrieval.cli.serve import _stores
-from minilm_retrieval.errors import InvalidOptionError, StoreError, StoreUnavailableError
+from minilm_retrieval.errors import StoreError, StoreUnavailableError
 from minilm_retrieval.server.stores import VectorStores
 from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.limits import in_lots, most_results, page_size
 from minilm_retrieval.store.server import reaching
 from minilm_retrieval.store.threads import in_store_thread
-
-
-class StandIn(ThreadingHTTPServer):
-    """Answers as a server of Chroma does, but for the trouble it is told of."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.trouble: list[tuple[int, dict[str, str]]] = []
-        self.counts = 0
-        self.collections = 0
-        self.tokens: set[str | None] = set()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: StandIn
-    ANSWERS: ClassVar[dict[str, Any]] = {
-        "heartbeat": {"nanosecond heartbeat": 1},
-        "identity": {"user_id": "u", "tenant": "mine", "databases": ["notes"]},
-        "pre-flight-checks": {"max_batch_size": 5000},
-        "collections_count": 7,
-    }
-
-    def do_GET(self) -> None:
-        last = self.path.rpartition("/")[2]
-        self.server.tokens.add(self.headers.get("x-chroma-token"))
-        status, headers = 200, {}
-        if last == "collections_count":
-            self.server.counts += 1
-            if self.server.trouble:
-                status, headers = self.server.trouble.pop(0)
-        if last == "away":
-            self.server.collections += 1
-            status = 503
-        if status == 0:  # A connection that breaks.
-            self.connection.close()
-            return
-        if status == 1:  # No answer in time.
-            time.sleep(1)
-            return
-        if status == 2:  # An answer that trickles in.
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            with suppress(OSError):
-                for _ in range(1000):
-                    self.wfile.write(b" ")
-                    time.sleep(0.05)
-            return
-        body = json.dumps(self.ANSWERS.get(last, {"name": last, "id": "0" * 32, "tenant": "mine"})).encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *ignored: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -170,25 +100,6 @@ def test_a_key(stand_in: StandIn) -> None:
     assert "SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"host": "h", "timeout": 0},
-        {"host": "h", "timeout": float("nan")},
-        {"host": "h", "retry_for": -1},
-        {"path": "p", "timeout": 3},
-        {"path": "p", "retry_for": 3},
-        {"path": "p", "api_key": "k"},
-        {"host": "h", "headers": {"Authorization": "two\nlines"}},
-        {"host": "h", "headers": {"no colon:": "x"}},
-        {"host": "h", "api_key": "two words"},
-    ],
-)
-def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOptionError):
-        connect(**wrong)
-
-
 def test_databases_of_a_directory(tmp_path: Path) -> None:
     open_collection("notes", path=tmp_path, database="second", create=True)
     assert [c.name for c in connect(path=tmp_path, database="second").list_collections()] == ["notes"]
@@ -225,55 +136,6 @@ def test_databases_of_a_server(tmp_path: Path) -> None:
         assert connect(host="localhost", port=port).list_collections() == []
         with pytest.raises(StoreError, match="nobody"):
             connect(host="localhost", port=port, tenant="nobody", create=True)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"host": "h"}, {"host": "h", "port": None, "ssl": False, "headers": {}}),
-        (
-            {"host": "h", "port": 1, "ssl": True, "header": ["A: b:c"], "timeout": 2.0, "retry_for": 0.0},
-            {"port": 1, "ssl": True, "headers": {"A": "b:c"}, "timeout": 2.0, "retry_for": 0.0},
-        ),
-        ({"path": "p", "tenant": "t", "database": "d"}, {"path": "p", "tenant": "t", "database": "d"}),
-        ({}, {"path": "./chroma", "tenant": None, "database": None}),
-    ],
-)
-def test_the_commands_options_are_the_functions(options: dict[str, Any], expected: dict[str, Any]) -> None:
-    place = Store(**options).arguments()
-    assert place.items() >= expected.items()
-    assert set(place) <= set(inspect.signature(connect).parameters)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"path": "p", "host": "h"}, "not several"),
-        ({"host": "h", "cloud": True}, "not several"),
-        ({"path": "p", "retry_for": 0.0}, "--retry-for go with --host"),
-        ({"timeout": 1.0}, "--timeout"),
-        ({"cloud": True}, "CHROMA_API_KEY"),
-    ],
-)
-def test_options_that_do_not_go_together(
-    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CHROMA_API_KEY", raising=False)
-    with pytest.raises(InvalidOptionError, match=message):
-        Store(**options).arguments()
-
-
-def test_no_message_shows_what_a_header_says() -> None:
-    for header in ("Authorization Bearer SECRET", "Authorization: SECR\u00c9T", "Authorization: SECRET\nSECRET"):
-        answer = CliRunner().invoke(app, ["search", "cats", "--host", "h", "--header", header])
-        assert answer.exit_code == 2
-        assert "SECR" not in answer.stderr
-
-
-def test_a_service_does_not_wait_for_a_store_beyond_its_own_limit() -> None:
-    for given, most, expected in (({}, 300.0, (60, 10)), ({}, 5.0, (5, 5)), ({"timeout": 7.0}, 30.0, (7, 10))):
-        place = _stores(Store(host="h", **given), most).keywords
-        assert (place["timeout"], place["retry_for"]) == expected
 
 
 def test_a_service_asks_a_store_that_is_away_once(stand_in: StandIn) -> None:

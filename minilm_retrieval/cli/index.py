@@ -110,7 +110,7 @@ def index(
         try:
             if cluster.output is not None:
                 embedder = options.make_embedder(model, threads, precision or options.DEFAULT_PRECISION)
-                report = cluster.embed(paths, embedder, reading.arguments(), passages.arguments(), shown)
+                report = cluster.run(None, paths, embedder, reading.arguments(), passages.arguments(), shown)
             else:
                 documents = None if cluster.ray else load_documents(paths, **reading.arguments())
                 target, embedder = _opened(collection, place, model, threads, precision)
@@ -118,7 +118,7 @@ def index(
                 PassageSplitter(embedder, *passages.arguments().values())
                 target = target or open_collection(collection, **place, create=True, embedder=embedder)
                 if documents is None:
-                    report = cluster.index(target, paths, embedder, reading.arguments(), passages.arguments(), shown)
+                    report = cluster.run(target, paths, embedder, reading.arguments(), passages.arguments(), shown)
                 else:
                     report = index_documents(
                         target, documents, embedder, prune=prune, show_progress=shown, **passages.arguments()

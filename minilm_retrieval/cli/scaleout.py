@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +48,7 @@ class Cluster:
         ),
     ] = None
 
-    def index(
+    def run(
         self,
         collection: Any,
         paths: Sequence[str],
@@ -56,31 +57,14 @@ class Cluster:
         splitting: dict[str, Any],
         show_progress: bool,
     ) -> IndexReport:
-        """Index into a collection; see :func:`minilm_retrieval.scaleout.index_files`."""
-        from minilm_retrieval.scaleout import Files, Splitting, index_files
+        """Index into a collection, or embed into the folder where there is one.
 
-        return index_files(
-            collection,
-            Files(paths, **reading),
-            embedder,
-            splitting=Splitting(**splitting),
-            show_progress=show_progress,
-            **self._resources(),
-        )
+        See :func:`minilm_retrieval.scaleout.index_files` and :func:`minilm_retrieval.scaleout.embed_files`.
+        """
+        from minilm_retrieval.scaleout import Files, Splitting, embed_files, index_files
 
-    def embed(
-        self,
-        paths: Sequence[str],
-        embedder: MiniLMEmbedder,
-        reading: dict[str, Any],
-        splitting: dict[str, Any],
-        show_progress: bool,
-    ) -> IndexReport:
-        """Embed into the folder; see :func:`minilm_retrieval.scaleout.embed_files`."""
-        from minilm_retrieval.scaleout import Files, Splitting, embed_files
-
-        return embed_files(
-            str(self.output),
+        work = partial(index_files, collection) if self.output is None else partial(embed_files, self.output)
+        return work(
             Files(paths, **reading),
             embedder,
             splitting=Splitting(**splitting),
