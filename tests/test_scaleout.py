@@ -20,9 +20,10 @@ from minilm_retrieval.ingest import Failure, IndexReport, Skipped, load_document
 from minilm_retrieval.ingest.loading.walk import SourceFile
 from minilm_retrieval.scaleout import Files, Splitting, Workers
 from minilm_retrieval.scaleout.block_folder import BlockFolder
+from minilm_retrieval.scaleout.equipment import Embedding
 from minilm_retrieval.scaleout.finding import Finder
 from minilm_retrieval.scaleout.lot_embedder import LotEmbedder
-from minilm_retrieval.scaleout.lot_indexer import Embedding, LotIndexer
+from minilm_retrieval.scaleout.lot_indexer import LotIndexer
 from minilm_retrieval.scaleout.lots import FoundFile, Group, grouped, lots
 from minilm_retrieval.scaleout.outcomes import Collecting, Outcome
 from minilm_retrieval.scaleout.place import Place

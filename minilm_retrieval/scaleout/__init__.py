@@ -2,7 +2,7 @@
 
 from minilm_retrieval.scaleout.cluster import Workers, connected
 from minilm_retrieval.scaleout.embedding import embed_dataset
+from minilm_retrieval.scaleout.equipment import Splitting
 from minilm_retrieval.scaleout.files import Files, embed_files, index_files
-from minilm_retrieval.scaleout.lot_indexer import Splitting
 
 __all__ = ["Files", "Splitting", "Workers", "connected", "embed_dataset", "embed_files", "index_files"]

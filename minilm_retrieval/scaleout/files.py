@@ -16,9 +16,10 @@ from minilm_retrieval.ingest.loading.loader import TEXT_FIELD
 from minilm_retrieval.ingest.settings import note_settings
 from minilm_retrieval.scaleout.block_folder import BlockFolder
 from minilm_retrieval.scaleout.cluster import Workers, connected, quiet_blocks
+from minilm_retrieval.scaleout.equipment import Embedding, Splitting
 from minilm_retrieval.scaleout.finding import Finder, is_address
 from minilm_retrieval.scaleout.lot_embedder import LotEmbedder
-from minilm_retrieval.scaleout.lot_indexer import Embedding, LotIndexer, Splitting
+from minilm_retrieval.scaleout.lot_indexer import LotIndexer
 from minilm_retrieval.scaleout.lots import FoundFile, grouped
 from minilm_retrieval.scaleout.outcomes import Collecting
 from minilm_retrieval.scaleout.pipeline import Work, lots_of_files, outcomes

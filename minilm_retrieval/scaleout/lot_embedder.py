@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import MiniLMError, StoreError
 from minilm_retrieval.ingest import IndexReport
 from minilm_retrieval.ingest.comparison import Checker
@@ -16,7 +15,7 @@ from minilm_retrieval.ingest.settings import OVERLAP_KEY, TOKENS_KEY
 from minilm_retrieval.maintenance.parquet import write_stream
 from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.scaleout.block_folder import BlockFolder
-from minilm_retrieval.scaleout.lot_indexer import Embedding
+from minilm_retrieval.scaleout.equipment import Embedding
 from minilm_retrieval.scaleout.lots import Item
 from minilm_retrieval.scaleout.outcomes import Outcome
 
@@ -66,18 +65,18 @@ class LotEmbedder:
         ]
         with report.timed("writing"):
             data = BytesIO()
-            write_stream(data, description(self._embedding.embedder, self._embedding), [records])
+            write_stream(data, _description(self._embedding), [records])
             self._folder.write(name, data.getvalue())
         report.added = sum(bool(pieces) for pieces in split)
         report.empty = len(split) - report.added
         report.passages_written = len(passages)
 
 
-def description(embedder: MiniLMEmbedder, embedding: Embedding) -> dict[str, Any]:
+def _description(embedding: Embedding) -> dict[str, Any]:
     """Return what a file says of itself, so that it can be imported as a collection of this library's."""
     from minilm_retrieval.store.embedding_function import NAME, MiniLMEmbeddingFunction
 
-    function = MiniLMEmbeddingFunction.of(embedder)
+    function = MiniLMEmbeddingFunction.of(embedding.embedder)
     splitter = embedding.splitter
     return {
         "space": "cosine",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.errors import CollectionMismatchError, MiniLMError
-from minilm_retrieval.ingest import IndexReport, PassageSplitter
+from minilm_retrieval.errors import MiniLMError
+from minilm_retrieval.ingest import IndexReport
 from minilm_retrieval.ingest.indexer import IndexRun
-from minilm_retrieval.scaleout.cluster import Workers
+from minilm_retrieval.scaleout.equipment import Embedding
 from minilm_retrieval.scaleout.lots import Item
 from minilm_retrieval.scaleout.outcomes import Outcome
 from minilm_retrieval.scaleout.place import Place
@@ -20,60 +18,6 @@ from minilm_retrieval.store.compatibility import check_collection
 
 if TYPE_CHECKING:
     from chromadb import Collection
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """How documents are split, see :class:`minilm_retrieval.ingest.PassageSplitter`."""
-
-    passage_tokens: int | None = None
-    passage_overlap: int = 0
-    metadata_policy: str = "convert"
-
-    def splitter(self, embedder: MiniLMEmbedder) -> PassageSplitter:
-        """Return the splitter.
-
-        Raises:
-            InvalidOptionError: A number is out of range, or the policy is unknown.
-        """
-        return PassageSplitter(embedder, self.passage_tokens, self.passage_overlap, self.metadata_policy)
-
-
-@dataclass
-class Embedding:
-    """What a worker embeds with.
-
-    Attributes:
-        like: Has the options; the worker has an embedder of its own.
-        workers: Say which share of the machine is the worker's.
-        splitting: How documents are split.
-        fingerprint: Of the model that it has to be.
-    """
-
-    like: MiniLMEmbedder
-    workers: Workers
-    splitting: Splitting
-    fingerprint: str
-
-    @cached_property
-    def embedder(self) -> MiniLMEmbedder:
-        """This process's embedder.
-
-        Raises:
-            CollectionMismatchError: This machine has another model.
-        """
-        embedder = self.workers.embedder(self.like)
-        if embedder.fingerprint != self.fingerprint:
-            raise CollectionMismatchError(
-                f"This machine has the model of fingerprint {embedder.fingerprint} ({embedder.model_origin()}), where "
-                f"{self.fingerprint} was asked for. Give all machines the same model."
-            )
-        return embedder
-
-    @cached_property
-    def splitter(self) -> PassageSplitter:
-        """This process's splitter."""
-        return self.splitting.splitter(self.embedder)
 
 
 class LotIndexer:
