@@ -124,17 +124,15 @@ class Server:
         self._greet()
         patience = Patience(self.timeout, self.retry_for)
         settings = self._settings(chromadb)
-        names = {"tenant": self.tenant, "database": self.database}
+        tenant, database = self.tenant, self.database
         if self.api_key is None:
-            names = {
-                "tenant": self.tenant or chromadb.DEFAULT_TENANT,
-                "database": self.database or chromadb.DEFAULT_DATABASE,
-            }
+            tenant, database = tenant or chromadb.DEFAULT_TENANT, database or chromadb.DEFAULT_DATABASE
         else:
-            names = {name: given or os.environ.get(f"CHROMA_{name.upper()}") for name, given in names.items()}
+            tenant = tenant or os.environ.get("CHROMA_TENANT")
+            database = database or os.environ.get("CHROMA_DATABASE")
         try:
             return ServerClient(
-                settings, patience, self.first_contact, make_database=create and self.api_key is None, **names
+                settings, patience, self.first_contact, create and self.api_key is None, tenant, database
             )
         except chromadb.errors.NotFoundError as error:
             raise self._no_place(error) from error
