@@ -9,6 +9,7 @@ from stores import fill, local_client, random_vectors
 
 from minilm_retrieval import MiniLMEmbedder, open_collection
 from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.collection import pages, space_of, stored_function
 
 
@@ -58,6 +59,15 @@ def test_directory_that_the_process_has_open_already(tmp_path: Path) -> None:
     client = chromadb.PersistentClient(str(tmp_path))
     client.create_collection("docs", embedding_function=None)
     assert open_collection("docs", path=tmp_path).name == "docs"
+
+
+def test_a_relative_path_is_one_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two", "one"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / name)
+        client = connect(path="chroma", create=True)
+        open_collection(name, client=client, create=True)
+        assert [collection.name for collection in client.list_collections()] == [name]
 
 
 def test_missing_collection_lists_those_there_are(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ _ABOUT_A_FILTER = re.compile(
     r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
 )
 
+# The working directory in which each path was first opened.
+_opened_in: dict[str, Path] = {}
+
 
 def chroma() -> Any:
     """Return the chromadb module.
@@ -128,12 +131,12 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
     quiet = chromadb.config.Settings(anonymized_telemetry=False)
     try:
         try:
-            client: ClientAPI = chromadb.PersistentClient(str(path), settings=quiet)
+            client: ClientAPI = chromadb.PersistentClient(_name(path), settings=quiet)
         except ValueError as error:
             # The process has this directory open already, through a client of the caller's with ordinary settings.
             if "different settings" not in str(error):
                 raise
-            client = chromadb.PersistentClient(str(path))
+            client = chromadb.PersistentClient(_name(path))
         if tenant is not None or database is not None:
             _enter(client, tenant or chromadb.DEFAULT_TENANT, database or chromadb.DEFAULT_DATABASE, create)
     except chromadb.errors.NotFoundError as error:
@@ -141,6 +144,13 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
     except Exception as error:
         raise StoreError(f"The Chroma database at {path} cannot be opened: {error}") from error
     return client
+
+
+def _name(path: Path) -> str:
+    # Clients of one process share what Chroma has open under the same name, and must, so that no index in memory is
+    # stale; but after a change of the working directory, a relative path names another directory.
+    here = Path.cwd()
+    return str(path if _opened_in.setdefault(str(path), here) == here else path.absolute())
 
 
 def _enter(client: Any, tenant: str, database: str, create: bool) -> None:
