@@ -13,8 +13,9 @@ from rewriting import contents, interrupt, names
 from stores import chroma_server, fill, local_client, random_vectors
 from subprocesses import run_python
 
-from minilm_retrieval.errors import StoreError
+from minilm_retrieval.errors import StoreError, StoreUnavailableError
 from minilm_retrieval.maintenance import compact_collections, directory, reembed_collection
+from minilm_retrieval.store import connect
 
 UNUSED = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -195,3 +196,6 @@ def test_on_a_server(tmp_path: Path) -> None:
         report = compact_collections(client, ["docs"])
         assert (report.collections, report.bytes_before, report.bytes_after) == ({"docs": 20}, None, None)
         assert client.get_collection("docs").id != collection.id
+        client = connect(host="127.0.0.1", port=port, retry_for=0)
+    with pytest.raises(StoreUnavailableError, match="no answer to 1 try"):
+        compact_collections(client, ["docs", "others"])

@@ -15,7 +15,7 @@ from small_models import SmallModel
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import MiniLMEmbedder
-from minilm_retrieval.errors import StoreError
+from minilm_retrieval.errors import StoreError, StoreUnavailableError
 from minilm_retrieval.maintenance import CollectionSummary, describe_collection, list_collections
 from minilm_retrieval.maintenance.recorded_function import RecordedFunction
 from minilm_retrieval.store import connect
@@ -105,12 +105,19 @@ def test_an_index_that_keeps_records_from_being_counted(tmp_path: Path) -> None:
     assert "counting records" in str(damaged.error)
 
 
-def test_server(tmp_path: Path) -> None:
+def test_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with chroma_server(tmp_path) as port:
-        client = connect(host="127.0.0.1", port=port)
-        fill(client, "remote", random_vectors(3, dimension=8))
+        client = connect(host="127.0.0.1", port=port, retry_for=0)
+        collection = fill(client, "remote", random_vectors(3, dimension=8))
         assert [(found.name, found.count, found.dimension) for found in list_collections(client)] == [("remote", 3, 8)]
-    with pytest.raises(StoreError):
+    asked = []
+    lists = client.list_collections
+    monkeypatch.setattr(client, "list_collections", lambda **options: (asked.append(1), lists(**options))[1])
+    with pytest.raises(StoreUnavailableError):
+        list_collections(client)
+    assert asked == [1]
+    monkeypatch.setattr(client, "list_collections", lambda: [collection, collection])
+    with pytest.raises(StoreUnavailableError):
         list_collections(client)
 
 

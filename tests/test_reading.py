@@ -108,7 +108,7 @@ def test_collection_that_was_deleted(tmp_path: Path, indexed: Any, embedder: Min
 
 def test_server_that_went_away(tmp_path: Path, fake_engine: FakeEngine, embedder: MiniLMEmbedder) -> None:
     with chroma_server(tmp_path) as port:
-        collection = open_collection("docs", host="127.0.0.1", port=port, create=True, embedder=embedder)
+        collection = open_collection("docs", host="127.0.0.1", port=port, retry_for=0, create=True, embedder=embedder)
         write_passages(collection, str(tmp_path / "gone.txt"), TOPICS, embedder)
         assert verify_collection(collection, embedder).sound
     with pytest.raises(StoreError):

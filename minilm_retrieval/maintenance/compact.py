@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError, MiniLMError, StoreError
+from minilm_retrieval.errors import InvalidOptionError, MiniLMError, StoreError, StoreUnavailableError
 from minilm_retrieval.maintenance.directory import remove_unused_folders, vacuum
 from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.maintenance.rewrite import Target, rewrite
@@ -76,6 +76,7 @@ def compact_collections(
 
     Raises:
         StoreError, StoreLockedError: The collections cannot be listed, or another process is writing.
+        StoreUnavailableError: A server gave no answer in time; the collections before that are done.
     """
     started = time.perf_counter()
     directory = local_directory(client)
@@ -101,6 +102,9 @@ def compact_collections(
 def _collected(failed: dict[str, str], name: str) -> Iterator[None]:
     try:
         yield
+    except StoreUnavailableError:
+        # Nor would it answer for the others.
+        raise
     except MiniLMError as error:
         failed[name] = str(error)
 
@@ -135,6 +139,8 @@ def _rebuild(client: ClientAPI, name: str, show_progress: bool) -> int:
         with store_errors(f"counting the records of {name!r}"):
             count = source.count()
         return rewrite(client, source, target, total=count, show_progress=show_progress).records
+    except StoreUnavailableError:
+        raise
     except StoreError as error:
         raise StoreError(
             f"{error} If vectors of {name!r} cannot be read, compute them anew from the texts: "

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
+from minilm_retrieval.errors import StoreUnavailableError
 from minilm_retrieval.ingest.passage_ids import PassageId
 from minilm_retrieval.ingest.settings import OVERLAP_KEY, TOKENS_KEY
 from minilm_retrieval.maintenance.reading import STORE_FAILURES, look_up
@@ -102,6 +103,8 @@ def _summaries(client: ClientAPI) -> Iterator[CollectionSummary]:
     try:
         with store_errors("listing collections"):
             opened = list(client.list_collections())
+    except StoreUnavailableError:
+        raise
     except STORE_FAILURES:
         yield from _one_by_one(client)
     else:
@@ -135,6 +138,9 @@ def _summary(collection: Collection) -> CollectionSummary:
     try:
         with store_errors("counting records"):
             records = collection.count()
+    except StoreUnavailableError:
+        # Its limits of time are spent, and would be for each collection.
+        raise
     except STORE_FAILURES as failure:
         error = str(failure)
     return CollectionSummary(
