@@ -14,6 +14,7 @@ from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
+from minilm_retrieval.store.counting import RecordCount
 from minilm_retrieval.store.hits import DEFAULT_K, NO_FILTER, Exact, Filter, Hit, SearchOptions, Where
 from minilm_retrieval.store.limits import in_lots, most_results
 from minilm_retrieval.store.ranking import (
@@ -71,6 +72,7 @@ class Retriever:
         self._most_results = most_results(collection._client)
         # Where a query may not ask for so many, more records than that are read and compared instead.
         self._exact_below = min(exact_below, self._most_results - 1) if self._most_results else exact_below
+        self._count = RecordCount(collection, self._exact_below)
         facts = check_collection(collection, self.embedder)
         # Distances of l2 and ip rank by cosine only where all vectors have unit length.
         self._index_ranks_by_cosine = facts.space == "cosine" or facts.unit
@@ -172,8 +174,7 @@ class Retriever:
         return await in_store_thread(self.search_vectors, vectors, k, where, where_document, min_score, exact)
 
     def _rank(self, queries: FloatArray, options: SearchOptions) -> list[Ranked]:
-        with store_errors("counting records"):
-            count = self.collection.count()
+        count = self._count.get(options.k)
         if count == 0:
             return [[] for _ in queries]
         if self._most_results is not None and options.k > self._most_results:
