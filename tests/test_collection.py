@@ -70,6 +70,13 @@ def test_a_relative_path_is_one_of_the_working_directory(tmp_path: Path, monkeyp
         assert [collection.name for collection in client.list_collections()] == [name]
 
 
+def test_a_directory_may_have_the_name_of_an_old_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("local", "rest", "duckdb"):
+        open_collection("docs", path=name, create=True)
+        assert open_collection("docs", path=tmp_path / name).name == "docs"
+
+
 def test_missing_collection_lists_those_there_are(tmp_path: Path) -> None:
     open_collection("alpha", path=tmp_path, create=True)
     with pytest.raises(CollectionNotFoundError, match=r"No collection 'beta' here. There are: alpha"):

@@ -31,6 +31,8 @@ _ABOUT_A_FILTER = re.compile(
     r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
 )
 
+# Chroma takes these words, as whatever setting, for a configuration of its first versions.
+_OLD_SETTINGS = frozenset({"duckdb", "duckdb+parquet", "clickhouse", "local", "rest"})
 # The working directory in which each path was first opened.
 _opened_in: dict[str, Path] = {}
 
@@ -150,7 +152,8 @@ def _name(path: Path) -> str:
     # Clients of one process share what Chroma has open under the same name, and must, so that no index in memory is
     # stale; but after a change of the working directory, a relative path names another directory.
     here = Path.cwd()
-    return str(path if _opened_in.setdefault(str(path), here) == here else path.absolute())
+    name = str(path)
+    return name if name not in _OLD_SETTINGS and _opened_in.setdefault(name, here) == here else str(path.absolute())
 
 
 def _enter(client: Any, tenant: str, database: str, create: bool) -> None:
