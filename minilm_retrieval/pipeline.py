@@ -14,9 +14,11 @@ from minilm_retrieval.errors import EngineError
 from minilm_retrieval.tokenizer import Tokenizer, Tokens, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
-# Sorting by length wants many texts at once, bounded memory and an early first result want few.
+# Sorting by length wants many texts at once, bounded memory wants few.
 _CHUNK_TEXTS = 4096
 _CHUNK_CHARACTERS = 131_072
+# The engine waits for the first chunk to be tokenised, so that one is small, and each twice as large as the one before.
+_FIRST_CHARACTERS = 4096
 
 Positions = Callable[[int], list[int]]
 
@@ -28,7 +30,7 @@ def own_position(number: int) -> list[int]:
 
 @dataclass
 class Chunk:
-    """Texts that are embedded together, and the rows that are finished."""
+    """Texts that are tokenised and sorted together, and the rows that are finished."""
 
     texts: list[str]
     distinct: list[str]
@@ -74,18 +76,33 @@ class Chunk:
         return self.rows[[row[text] for text in self.texts]]
 
 
-def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Group texts, in order, into lists bounded in number and characters."""
-    chunk: list[str] = []
+@dataclass(frozen=True)
+class TextGroup:
+    """Texts as they come.
+
+    Attributes:
+        texts: In the caller's order.
+        last: There are no more, as far as is known without waiting for them.
+    """
+
+    texts: list[str]
+    last: bool
+
+
+def chunked(texts: Iterable[str]) -> Iterator[TextGroup]:
+    """Group texts, in order, bounded in number and characters."""
+    group: list[str] = []
     characters = 0
+    limit = min(_FIRST_CHARACTERS, _CHUNK_CHARACTERS)
     for text in texts:
-        chunk.append(text)
+        group.append(text)
         characters += len(text) if isinstance(text, str) else 0
-        if len(chunk) >= _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+        if len(group) >= _CHUNK_TEXTS or characters >= limit:
+            yield TextGroup(group, last=False)
+            group, characters = [], 0
+            limit = min(2 * limit, _CHUNK_CHARACTERS)
+    if group:
+        yield TextGroup(group, last=True)
 
 
 def _not_finite(text: str, position: int) -> EngineError:
@@ -126,17 +143,17 @@ class Pipeline:
             raise _not_finite(text, 0)
         return vector
 
-    def run(self, chunks: Iterator[list[str]], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:
+    def run(self, groups: Iterator[TextGroup], log: TruncationLog, where: Positions = own_position) -> Iterator[Chunk]:
         """Yield finished chunks in order; the next is tokenised while the last batches of this one still run.
 
         Args:
-            chunks: Lists of texts.
+            groups: The texts.
             log: Takes note of texts that were cut.
             where: Says at which of the caller's positions the nth text stands.
         """
         opened: deque[Chunk] = deque()
         running: deque[tuple[Chunk, Batch]] = deque()
-        for vectors in self.engine.embed(self._batches(chunks, log, where, opened, running)):
+        for vectors in self.engine.embed(self._batches(groups, log, where, opened, running)):
             chunk, batch = running.popleft()
             chunk.put(batch, vectors)
             while opened and opened[0].complete:
@@ -146,22 +163,23 @@ class Pipeline:
 
     def _batches(
         self,
-        chunks: Iterator[list[str]],
+        groups: Iterator[TextGroup],
         log: TruncationLog,
         where: Positions,
         opened: deque[Chunk],
         running: deque[tuple[Chunk, Batch]],
     ) -> Iterator[Batch]:
         position = 0
-        for texts in chunks:
+        for group in groups:
+            texts = group.texts
             distinct = list(dict.fromkeys(check_texts(texts, position)))
             tokens = [self.tokenizer.tokenize(text, self.max_length) for text in distinct]
             chunk = Chunk(texts, distinct, position, where, np.empty((len(distinct), self.dimension), dtype=np.float32))
             chunk.note_truncation(tokens, log, self.max_length)
             position += len(texts)
             opened.append(chunk)
-            for batch in make_batches(
-                [token.ids for token in tokens], self.token_budget, self.workers, self.max_length
-            ):
+            # Only towards the end are there workers left without a batch.
+            workers = self.workers if group.last else 1
+            for batch in make_batches([token.ids for token in tokens], self.token_budget, workers, self.max_length):
                 running.append((chunk, batch))
                 yield batch

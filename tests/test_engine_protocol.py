@@ -112,7 +112,16 @@ def test_a_batch_that_fails_is_an_engine_error_and_nobody_waits_for_ever(small_m
         embedder = MiniLMEmbedder(sys.argv[1], threads=2)
         engine = get_engine(embedder._engine_key, embedder)
         ones = np.ones((2, 8), dtype=np.int32)
-        good, bad = Batch((0, 1), ones, ones), Batch((0, 1), ones, np.ones((3, 7), dtype=np.int32))
+        good, bad = Batch((0, 1), ones, ones), Batch((0, 1), ones, ones)
+        for packed in (False, True):
+            requests = engine._compiled(packed)
+            inputs = requests._inputs
+
+            def broken(batch, inputs=inputs):
+                first, second, *others = inputs(batch)
+                return [first, second[..., :-1].copy() if batch is bad else second, *others]
+
+            requests._inputs = broken
         raised = 0
         for batches in [[bad], [good, bad, good], [good, good, good, bad], [bad, bad]] * 3:
             try:

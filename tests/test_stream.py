@@ -42,13 +42,13 @@ def test_an_endless_iterable_is_read_one_chunk_ahead(fake_engine: FakeEngine, mo
 
 
 def test_an_endless_iterable_with_the_real_engine(small_model: SmallModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilm_retrieval.pipeline._CHUNK_TEXTS", 1000)
+    monkeypatch.setattr("minilm_retrieval.pipeline._CHUNK_TEXTS", 400)
     embedder = MiniLMEmbedder(small_model.write(), threads=1)
     source = Endless()
     for number, (texts, vectors) in enumerate(itertools.islice(embedder.encode_stream(source), 8)):
-        assert texts[0] == f"text {1000 * number}"
-        assert vectors.shape == (1000, 32)
-        assert source.taken <= 1000 * (number + 4)
+        assert texts[0] == f"text {400 * number}"
+        assert vectors.shape == (400, 32)
+        assert source.taken <= 400 * (number + 4)
     assert np.abs(vectors[7] - embedder.encode(texts[7])).max() <= 1e-5
 
 
@@ -58,6 +58,25 @@ def test_long_texts_make_smaller_chunks(fake_engine: FakeEngine, monkeypatch: py
     chunks = [part for part, _ in MiniLMEmbedder(on_truncate="ignore").encode_stream(texts)]
     assert [len(part) for part in chunks] == [4, 4, 2]
     assert [text for part in chunks for text in part] == texts
+
+
+def test_the_first_chunk_is_small_so_that_the_engine_starts_at_once(fake_engine: FakeEngine) -> None:
+    texts = [f"{number:05} {'word ' * 12}" for number in range(6000)]
+    taken = []
+
+    def watched() -> Iterator[str]:
+        for text in texts:
+            taken.append(text)
+            yield text
+
+    sizes = []
+    for part, _ in MiniLMEmbedder().encode_stream(watched()):
+        if not sizes:
+            assert len(taken) < 200
+        sizes.append(sum(map(len, part)))
+    assert sizes[:6] == sorted(sizes[:6])
+    assert sizes[0] < 4200
+    assert sizes[5] > 130_000
 
 
 def test_no_texts_no_chunks(fake_engine: FakeEngine) -> None:

@@ -1,8 +1,8 @@
 """The default engine: OpenVINO on the processor.
 
 The model is compiled twice at most: for latency (one stream with all threads, for a call that is a single batch) and
-for throughput (several streams, so that batches run side by side). Each is compiled when first needed, and checked the
-first time that happens on a processor.
+for throughput (several streams, so that batches run side by side, and no padding but in attention). Each is compiled
+when first needed, and checked the first time that happens on a processor.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -22,6 +22,7 @@ from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import allowed_processors, stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.forks import keep_for_ever
+from minilm_retrieval.engines.layouts import Inputs
 from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
 from minilm_retrieval.engines.runtime import ov
@@ -65,29 +66,29 @@ class OpenVINOEngine:
         self._weights = with_projections(model.config, model.weights())
         self._peaks: Peaks | None = None
         self._normalize = normalize
-        self._requests: dict[int, _Requests] = {}
+        # By whether they are packed.
+        self._requests: dict[bool, _Requests] = {}
 
     def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
         remaining = iter(batches)
         first = list(_take(remaining, 2))
         alone = len(first) < 2 and not beside_others
-        requests = self._compiled(streams=1 if alone else self._plan.streams)
-        yield from requests.run(chain(first, remaining))
+        yield from self._compiled(packed=not alone).run(chain(first, remaining))
 
-    def _compiled(self, streams: int) -> _Requests:
+    def _compiled(self, packed: bool) -> _Requests:
         with self._lock:
-            if streams not in self._requests:
-                self._requests[streams] = self._checked(streams)
-            return self._requests[streams]
+            if packed not in self._requests:
+                self._requests[packed] = self._checked(packed)
+            return self._requests[packed]
 
-    def _checked(self, streams: int) -> _Requests:
+    def _checked(self, packed: bool) -> _Requests:
         """Compile the model, or in its place the one in float32 if that of another precision fails or is wrong."""
-        runtime = f"OpenVINO {ov.__version__}, {'several streams' if streams > 1 else 'one stream'}"
+        runtime = f"OpenVINO {ov.__version__}, {'packed' if packed else 'padded'}"
         check = SelfCheck(self._model, self._precision, runtime)
         try:
-            requests = self._compile(self._precision, streams)
-            if check.passes(requests.run, lambda: self._compile("float32", streams).run):
+            requests = self._compile(self._precision, packed)
+            if check.passes(requests.run, lambda: self._compile("float32", packed).run):
                 return requests
         except EngineError:
             if self._precision == "float32":
@@ -98,13 +99,14 @@ class OpenVINOEngine:
         self._precision = "float32"
         # The other form, had it passed, would give vectors of another precision than this one.
         self._requests.clear()
-        return self._checked(streams)
+        return self._checked(packed)
 
-    def _compile(self, precision: str, streams: int) -> _Requests:
+    def _compile(self, precision: str, packed: bool) -> _Requests:
+        streams = self._plan.streams if packed else 1
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" or not has_bfloat16(self._core) else "bf16",
             "NUM_STREAMS": str(streams),
-            "INFERENCE_NUM_THREADS": str(self._plan.latency_threads if streams == 1 else self._threads),
+            "INFERENCE_NUM_THREADS": str(self._threads if packed else self._plan.latency_threads),
             # Threads that hold on to processors, always the first ones, would meet there with those of other processes.
             "ENABLE_CPU_PINNING": self._threads >= len(allowed_processors()),
         }
@@ -112,18 +114,22 @@ class OpenVINOEngine:
             # So many activations of a token share a scale: all of most layers' inputs, a quarter of the widest one's.
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(self._model.config.hidden_size)
         try:
-            graph = self._builder(precision, fuse_projections=streams == 1).build(self._normalize)
-            return _Requests(self._core.compile_model(graph, "CPU", options), streams)
+            builder = self._builder(precision, packed)
+            compiled = self._core.compile_model(builder.build(self._normalize), "CPU", options)
+            return _Requests(compiled, builder.layout.inputs, streams)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO could not compile the model: {error}") from error
 
-    def _builder(self, precision: str, fuse_projections: bool) -> GraphBuilder:
+    def _builder(self, precision: str, packed: bool) -> GraphBuilder:
         config = self._model.config
         if precision != "int8":
-            return GraphBuilder(config, self._weights, fuse_projections)
+            return GraphBuilder(config, self._weights, packed)
         if self._peaks is None:
             self._peaks = activation_peaks(self._model, self._weights, self._core, self._plan.latency_threads)
-        return QuantizedGraphBuilder(config, self._weights, fuse_projections, self._peaks)
+        return QuantizedGraphBuilder(config, self._weights, packed, self._peaks)
+
+
+_Running = tuple[ov.InferRequest, Inputs]
 
 
 class _Requests:
@@ -134,22 +140,23 @@ class _Requests:
     itself while batches are taken from it, cannot be waited for in a circle.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, inputs: Callable[[Batch], Inputs], streams: int) -> None:
         self._compiled = compiled
+        self._inputs = inputs
         # One more than can run, so that no stream waits for its next batch.
         self._in_flight = streams + 1
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
-        # With each request its batch, whose arrays it reads without keeping them alive.
-        running: deque[tuple[ov.InferRequest, Batch]] = deque()
+        # With each request its inputs, which it reads without keeping them alive.
+        running: deque[_Running] = deque()
         process = os.getpid()
         try:
             for batch in batches:
                 if len(running) == self._in_flight:
                     yield self._finish(running)
                     _refuse_after_fork(process)
-                running.append((self._start(batch), batch))
+                running.append(self._start(batch))
             while running:
                 yield self._finish(running)
                 _refuse_after_fork(process)
@@ -163,21 +170,22 @@ class _Requests:
                 # A fork has come between, and the threads that would finish them do not exist here.
                 keep_for_ever(running)
 
-    def _start(self, batch: Batch) -> ov.InferRequest:
+    def _start(self, batch: Batch) -> _Running:
         try:
             request = self._free.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
+        inputs = self._inputs(batch)
         try:
             # Given to start_async itself, the arrays would pass through checks that take longer than tokenising.
-            request.set_input_tensor(0, ov.Tensor(batch.input_ids, shared_memory=True))
-            request.set_input_tensor(1, ov.Tensor(batch.attention_mask, shared_memory=True))
+            for number, array in enumerate(inputs):
+                request.set_input_tensor(number, ov.Tensor(array, shared_memory=True))
             request.start_async()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {error}") from error
-        return request
+        return request, inputs
 
-    def _finish(self, running: deque[tuple[ov.InferRequest, Batch]]) -> FloatArray:
+    def _finish(self, running: deque[_Running]) -> FloatArray:
         """Wait for the oldest, so that vectors come in the order of their batches."""
         request, _ = running[0]
         try:

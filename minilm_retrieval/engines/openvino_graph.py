@@ -7,15 +7,13 @@ attention mask and L2 normalisation as in Reimers and Gurevych 2019, Sentence-BE
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minilm_retrieval.engines.layouts import Layout, Node, PackedLayout, PaddedLayout, constant, integer, integers
 from minilm_retrieval.engines.runtime import ops, ov
 from minilm_retrieval.model import Weights
 from minilm_retrieval.model_config import ModelConfig
-
-Node = Any  # OpenVINO's operations return untyped nodes.
 
 _PROJECTIONS = ("query", "key", "value")
 _TOGETHER = "projections"
@@ -47,14 +45,15 @@ class GraphBuilder:
     Args:
         config: The architecture.
         weights: What :func:`with_projections` returns. The graph reads them in place.
-        fuse_projections: Compute query, key and value with one matrix product. That is faster for a few tokens, where
-            starting an operation costs more than splitting its result, and slower for many.
+        packed: Build it for many tokens: without padding, and with three matrix products for query, key and value. For
+            a few, where starting an operation costs most, there are fewer: nothing is packed, and there is one product.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, fuse_projections: bool = False) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, packed: bool = False) -> None:
         self.config = config
         self.weights = weights
-        self.fuse_projections = fuse_projections
+        self.packed = packed
+        self.layout: Layout = PackedLayout() if packed else PaddedLayout()
         size = config.hidden_size // config.heads
         self.split_heads = integers(0, 0, config.heads, size)
         self.merge_heads = integers(0, 0, config.hidden_size)
@@ -68,32 +67,28 @@ class GraphBuilder:
             normalize: Divide each vector by its Euclidean length.
 
         Returns:
-            A model with the inputs ``input_ids`` and ``attention_mask``, shape ``(rows, length)`` int32, and one output
-            of shape ``(rows, hidden_size)`` float32.
+            A model with the layout's inputs, and one output of shape ``(rows, hidden_size)`` float32.
         """
-        input_ids = ops.parameter([-1, -1], np.int32, name="input_ids")
-        attention_mask = ops.parameter([-1, -1], np.int32, name="attention_mask")
-        present = ops.convert(attention_mask, np.float32)
+        present = self.layout.present
         absent = ops.subtract(constant(np.float32(1.0)), present)
         bias = ops.unsqueeze(ops.multiply(absent, constant(_MASKED)), integers(1, 2))
 
-        hidden = self.embeddings(input_ids)
+        hidden = self.embeddings()
         for layer in range(self.config.layers):
             hidden = self.block(hidden, bias, f"encoder.layer.{layer}.")
-        vector = _mean(hidden, present) if self.config.pooling == "mean" else _first(hidden)
+        rows = self.layout.to_rows(hidden)
+        vector = _mean(rows, present) if self.config.pooling == "mean" else _first(rows)
         if normalize:
             vector = ops.normalize_l2(vector, integers(1), 1e-12, "max")
-        return ov.Model([vector], [input_ids, attention_mask], "sentence_encoder")
+        return ov.Model([vector], self.layout.parameters, "sentence_encoder")
 
-    def embeddings(self, input_ids: Node) -> Node:
+    def embeddings(self) -> Node:
         """Sum the embeddings of word, position and token type 0, and normalise."""
         weights = self.weights
-        words = ops.gather(self.constant("embeddings.word_embeddings.weight"), input_ids, integer(0))
+        words = ops.gather(self.constant("embeddings.word_embeddings.weight"), self.layout.input_ids, integer(0))
         token_type = weights["embeddings.token_type_embeddings.weight"][0]
         table = constant(weights["embeddings.position_embeddings.weight"] + token_type)
-        length = ops.gather(ops.shape_of(input_ids), integers(1), integer(0))
-        positions = ops.slice(table, integers(0), length, integers(1), integers(0))
-        return self.layer_norm(ops.add(words, positions), "embeddings.LayerNorm")
+        return self.layer_norm(ops.add(words, self.layout.positions(table)), "embeddings.LayerNorm")
 
     def block(self, hidden: Node, bias: Node, name: str) -> Node:
         """One transformer block: self-attention and feed-forward, each added to its input and normalised."""
@@ -107,17 +102,17 @@ class GraphBuilder:
         query, key, value = map(self.heads, self.projections(hidden, name))
         logits = ops.add(ops.matmul(ops.multiply(query, constant(self.scale)), key, False, True), bias)
         context = ops.matmul(ops.softmax(logits, 3), value, False, False)
-        return ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True)
+        return self.layout.from_rows(ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True))
 
     def projections(self, hidden: Node, name: str) -> list[Node]:
         """Query, key and value, as one matrix product or three."""
-        if not self.fuse_projections:
+        if self.packed:
             return [self.linear(hidden, f"{name}{part}") for part in _PROJECTIONS]
         return list(ops.split(self.linear(hidden, f"{name}{_TOGETHER}"), integer(2), len(_PROJECTIONS)).outputs())
 
     def heads(self, tensor: Node) -> Node:
-        """(rows, length, hidden) to (rows, heads, length, size of a head)."""
-        return ops.transpose(ops.reshape(tensor, self.split_heads, True), self.swap)
+        """The layout's form to (rows, heads, length, size of a head)."""
+        return ops.transpose(ops.reshape(self.layout.to_rows(tensor), self.split_heads, True), self.swap)
 
     def activation(self, tensor: Node) -> Node:
         """The activation of the feed-forward network."""
@@ -148,18 +143,3 @@ def _mean(hidden: Node, present: Node) -> Node:
 
 def _first(hidden: Node) -> Node:
     return ops.gather(hidden, integer(0), integer(1))
-
-
-def constant(value: Any) -> Node:
-    """A constant node that reads an array in place."""
-    return ops.constant(np.asarray(value, order="C"), shared_memory=True)
-
-
-def integer(value: int) -> Node:
-    """A constant whole number."""
-    return constant(np.int64(value))
-
-
-def integers(*values: int) -> Node:
-    """A constant list of whole numbers."""
-    return constant(np.array(values, dtype=np.int64))

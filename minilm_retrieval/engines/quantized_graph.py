@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.engines.openvino_graph import GraphBuilder, Node, constant, integers
+from minilm_retrieval.engines.layouts import Node, constant, integers
+from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.runtime import ops, ov
 from minilm_retrieval.model import Model, Weights
 from minilm_retrieval.model_config import ModelConfig
@@ -32,12 +33,12 @@ class QuantizedGraphBuilder(GraphBuilder):
     Args:
         config: The architecture.
         weights: In float32.
-        fuse_projections: See :class:`minilm_retrieval.engines.openvino_graph.GraphBuilder`.
+        packed: See :class:`minilm_retrieval.engines.openvino_graph.GraphBuilder`.
         peaks: See :func:`activation_peaks`.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, fuse_projections: bool, peaks: Peaks) -> None:
-        super().__init__(config, weights, fuse_projections)
+    def __init__(self, config: ModelConfig, weights: Weights, packed: bool, peaks: Peaks) -> None:
+        super().__init__(config, weights, packed)
         self._peaks = peaks
         self._smoothed: dict[str, tuple[Node, FloatArray]] = {}
 
@@ -72,7 +73,7 @@ class _PeakRecorder(GraphBuilder):
         self.inputs: dict[str, Node] = {}
 
     def linear(self, tensor: Node, name: str) -> Node:
-        if name.endswith((".query", ".intermediate.dense")):
+        if name.endswith((".projections", ".intermediate.dense")):
             self.inputs[_site(name)] = tensor
         return super().linear(tensor, name)
 
