@@ -51,9 +51,9 @@ def break_int8(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def break_layer_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = GraphBuilder.layer_norm
+    original = GraphBuilder.gained
     monkeypatch.setattr(
-        GraphBuilder, "layer_norm", lambda graph, tensor, name: original(graph, tensor, "embeddings.LayerNorm")
+        GraphBuilder, "gained", lambda graph, tensor, norm: original(graph, tensor, "embeddings.LayerNorm")
     )
 
 

@@ -21,9 +21,10 @@ import numpy as np
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import allowed_processors, stream_plan
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.folded_weights import folded_weights
 from minilm_retrieval.engines.forks import keep_for_ever
 from minilm_retrieval.engines.layouts import Inputs
-from minilm_retrieval.engines.openvino_graph import GraphBuilder, with_projections
+from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
 from minilm_retrieval.engines.runtime import ov
 from minilm_retrieval.engines.self_check import SelfCheck
@@ -63,7 +64,7 @@ class OpenVINOEngine:
                 "would be slower than float32. Use precision='float32'."
             )
         self._model = model
-        self._weights = with_projections(model.config, model.weights())
+        self._weights = folded_weights(model.config, model.weights())
         self._peaks: Peaks | None = None
         self._normalize = normalize
         # By whether they are packed.

@@ -6,37 +6,15 @@ attention mask and L2 normalisation as in Reimers and Gurevych 2019, Sentence-BE
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from minilm_retrieval.engines.folded_weights import FIRST_NORM, PROJECTIONS, TOGETHER
 from minilm_retrieval.engines.layouts import Layout, Node, PackedLayout, PaddedLayout, constant, integer, integers
 from minilm_retrieval.engines.runtime import ops, ov
 from minilm_retrieval.model import Weights
 from minilm_retrieval.model_config import ModelConfig
 
-_PROJECTIONS = ("query", "key", "value")
-_TOGETHER = "projections"
 _MASKED = np.float32(np.finfo(np.float32).min)
-
-
-def with_projections(config: ModelConfig, weights: Weights) -> Weights:
-    """Return the weights with query, key and value of each layer also stacked, under the name ``projections``.
-
-    The single ones become views of the stack, so that both kinds of graph read the same memory.
-
-    Args:
-        config: The architecture.
-        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32.
-    """
-    weights = dict(weights)
-    for layer in range(config.layers):
-        for kind in ("weight", "bias"):
-            names = [f"encoder.layer.{layer}.attention.self.{part}.{kind}" for part in _PROJECTIONS]
-            stack = np.concatenate([weights[name] for name in names])
-            weights[f"encoder.layer.{layer}.attention.self.{_TOGETHER}.{kind}"] = stack
-            weights.update(zip(names, np.split(stack, len(names)), strict=True))
-    return weights
 
 
 class GraphBuilder:
@@ -44,7 +22,8 @@ class GraphBuilder:
 
     Args:
         config: The architecture.
-        weights: What :func:`with_projections` returns. The graph reads them in place.
+        weights: What :func:`minilm_retrieval.engines.folded_weights.folded_weights` returns, whose module says how they
+            differ from the model's. The graph reads them in place.
         packed: Build it for many tokens: without padding, and with three matrix products for query, key and value. For
             a few, where starting an operation costs most, there are fewer: nothing is packed, and there is one product.
     """
@@ -56,9 +35,9 @@ class GraphBuilder:
         self.layout: Layout = PackedLayout() if packed else PaddedLayout()
         size = config.hidden_size // config.heads
         self.split_heads = integers(0, 0, config.heads, size)
+        self.split_all = integers(0, 0, len(PROJECTIONS), config.heads, size)
         self.merge_heads = integers(0, 0, config.hidden_size)
         self.swap = integers(0, 2, 1, 3)
-        self.scale = np.float32(1.0 / math.sqrt(size))
 
     def build(self, normalize: bool) -> ov.Model:
         """Return the graph.
@@ -73,10 +52,12 @@ class GraphBuilder:
         absent = ops.subtract(constant(np.float32(1.0)), present)
         bias = ops.unsqueeze(ops.multiply(absent, constant(_MASKED)), integers(1, 2))
 
-        hidden = self.embeddings()
+        hidden, norm = self.embeddings(), FIRST_NORM
         for layer in range(self.config.layers):
-            hidden = self.block(hidden, bias, f"encoder.layer.{layer}.")
-        rows = self.layout.to_rows(hidden)
+            name = f"encoder.layer.{layer}."
+            hidden = self.block(hidden, norm, bias, name)
+            norm = f"{name}output.LayerNorm"
+        rows = self.layout.to_rows(ops.add(self.gained(hidden, norm), self.constant(f"{norm}.bias")))
         vector = _mean(rows, present) if self.config.pooling == "mean" else _first(rows)
         if normalize:
             vector = ops.normalize_l2(vector, integers(1), 1e-12, "max")
@@ -88,27 +69,36 @@ class GraphBuilder:
         words = ops.gather(self.constant("embeddings.word_embeddings.weight"), self.layout.input_ids, integer(0))
         token_type = weights["embeddings.token_type_embeddings.weight"][0]
         table = constant(weights["embeddings.position_embeddings.weight"] + token_type)
-        return self.layer_norm(ops.add(words, self.layout.positions(table)), "embeddings.LayerNorm")
+        return self.normalized(ops.add(words, self.layout.positions(table)))
 
-    def block(self, hidden: Node, bias: Node, name: str) -> Node:
-        """One transformer block: self-attention and feed-forward, each added to its input and normalised."""
+    def block(self, hidden: Node, norm: str, bias: Node, name: str) -> Node:
+        """One transformer block: self-attention and feed-forward, each added to its input and normalised.
+
+        Args:
+            hidden: Normalised, without the gain and bias
+            norm: of this layer normalisation.
+            bias: For attention's logits.
+            name: Of the block.
+        """
         attended = self.linear(self.attention(hidden, bias, f"{name}attention.self."), f"{name}attention.output.dense")
-        hidden = self.layer_norm(ops.add(attended, hidden), f"{name}attention.output.LayerNorm")
-        inner = self.activation(self.linear(hidden, f"{name}intermediate.dense"))
-        return self.layer_norm(ops.add(self.linear(inner, f"{name}output.dense"), hidden), f"{name}output.LayerNorm")
+        hidden = self.normalized(ops.add(attended, self.gained(hidden, norm)))
+        inner = self.linear(self.activation(self.linear(hidden, f"{name}intermediate.dense")), f"{name}output.dense")
+        return self.normalized(ops.add(inner, self.gained(hidden, f"{name}attention.output.LayerNorm")))
 
     def attention(self, hidden: Node, bias: Node, name: str) -> Node:
-        """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head."""
-        query, key, value = map(self.heads, self.projections(hidden, name))
-        logits = ops.add(ops.matmul(ops.multiply(query, constant(self.scale)), key, False, True), bias)
+        """softmax(Q K^T / sqrt(size of a head) + bias) V, for every head; the query comes divided."""
+        query, key, value = self.projections(hidden, name)
+        logits = ops.add(ops.matmul(query, key, False, True), bias)
         context = ops.matmul(ops.softmax(logits, 3), value, False, False)
         return self.layout.from_rows(ops.reshape(ops.transpose(context, self.swap), self.merge_heads, True))
 
     def projections(self, hidden: Node, name: str) -> list[Node]:
-        """Query, key and value, as one matrix product or three."""
+        """Query, key and value, by one matrix product or three; shape ``(rows, heads, length, size of a head)``."""
         if self.packed:
-            return [self.linear(hidden, f"{name}{part}") for part in _PROJECTIONS]
-        return list(ops.split(self.linear(hidden, f"{name}{_TOGETHER}"), integer(2), len(_PROJECTIONS)).outputs())
+            return [self.heads(self.linear(hidden, f"{name}{part}")) for part in PROJECTIONS]
+        together = ops.reshape(self.linear(hidden, f"{name}{TOGETHER}"), self.split_all, True)
+        parts = ops.split(ops.transpose(together, integers(2, 0, 3, 1, 4)), integer(0), len(PROJECTIONS))
+        return [ops.squeeze(part, integers(0)) for part in parts.outputs()]
 
     def heads(self, tensor: Node) -> Node:
         """The layout's form to (rows, heads, length, size of a head)."""
@@ -124,10 +114,13 @@ class GraphBuilder:
         """Product with the transposed weights, and bias."""
         return ops.add(ops.matmul(tensor, self.constant(f"{name}.weight"), False, True), self.constant(f"{name}.bias"))
 
-    def layer_norm(self, tensor: Node, name: str) -> Node:
-        """Centre and scale each token, then weigh its dimensions."""
-        centred = ops.mvn(tensor, integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
-        return ops.add(ops.multiply(centred, self.constant(f"{name}.weight")), self.constant(f"{name}.bias"))
+    def normalized(self, tensor: Node) -> Node:
+        """Centre and scale each token."""
+        return ops.mvn(tensor, integers(-1), True, self.config.layer_norm_eps, "INSIDE_SQRT")
+
+    def gained(self, tensor: Node, norm: str) -> Node:
+        """Weigh the dimensions of normalised tokens."""
+        return ops.multiply(tensor, self.constant(f"{norm}.weight"))
 
     def constant(self, name: str) -> Node:
         """A weight or bias."""
