@@ -86,7 +86,9 @@ def test_an_interruption_keeps_what_was_written_and_the_next_run_adds_the_rest(
 
     def interrupted() -> Iterator[Document]:
         yield from documents
+        deadline = time.monotonic() + 60
         while not collection.count():
+            assert time.monotonic() < deadline, "nothing is written while the source waits"
             time.sleep(0.01)
         raise KeyboardInterrupt
 
