@@ -41,6 +41,7 @@ def main() -> None:
         return core.compile_model(graph, "CPU", _OPTIONS).create_infer_request()
 
     for_all = request(None)
+    kept = []
     chance = np.random.default_rng(0)
     for length in _LENGTHS:
         ids = chance.integers(1000, 20_000, (1, length)).astype(np.int32)
@@ -48,6 +49,7 @@ def main() -> None:
         _milliseconds(for_all, inputs)
         before = _resident()
         own = request(length)
+        kept.append(own)
         _milliseconds(own, inputs)
         megabytes = _resident() - before
         times = [(_milliseconds(for_all, inputs), _milliseconds(own, inputs)) for _ in range(_QUERIES)]
