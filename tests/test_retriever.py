@@ -38,9 +38,10 @@ def test_score_is_the_cosine_in_every_space(client: Any, embedder: MiniLMEmbedde
     metadatas = [{"number": number} for number in range(10)]
     collection = fill(client, "docs", vectors, space=space, documents=TOPICS, metadatas=metadatas)
     hits = Retriever(collection, embedder).search(QUERY, k=4, exact=exact)
-    # Sums over other numbers of rows are rounded otherwise in the last place.
-    expected = brute_force(embedder.encode(QUERY), vectors, 4)
-    assert [(hit.id, pytest.approx(hit.score, abs=1e-6)) for hit in hits] == expected
+    # In a cosine collection Chroma normalises what it stores, unit vectors too, which rounds some in the last place.
+    stored = collection.get(ids=[f"id-{number:05}" for number in range(10)], include=["embeddings"])["embeddings"]
+    assert np.abs(stored - vectors).max() <= 1e-7
+    assert [(hit.id, hit.score) for hit in hits] == brute_force(embedder.encode(QUERY), stored, 4)
     assert hits[0] == Hit("id-00000", hits[0].score, TOPICS[0], {"number": 0})
 
 
@@ -221,8 +222,5 @@ def test_real_server_gives_what_the_embedded_store_gives(tmp_path: Path, embedde
                 k=5,
                 exact=exact,
             )
-            expected = Retriever(local, embedder).search(QUERY, k=5)
-            assert [(hit.id, pytest.approx(hit.score, abs=1e-6), hit.document) for hit in found] == [
-                (hit.id, hit.score, hit.document) for hit in expected
-            ]
+            assert found == Retriever(local, embedder).search(QUERY, k=5)
         assert remote.query(query_texts=[TOPICS[4]], n_results=1)["ids"] == [["4"]]

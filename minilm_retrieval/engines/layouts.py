@@ -121,15 +121,13 @@ class PackedLayout:
             length)``; ``token_of_place``, the same shape: which token stands there, any where it is padded; and
             ``place_of_token``, shape ``(tokens,)``: where in the flattened rows it stands. All int32.
         """
-        present = batch.attention_mask.astype(bool)
-        width = attention_length(int(present.sum(axis=1).max()))
-        mask = np.zeros((len(present), width), dtype=np.int32)
-        shared = min(width, present.shape[1])
-        mask[:, :shared] = present[:, :shared]
+        lengths = batch.attention_mask.sum(axis=1, keepdims=True)
+        width = attention_length(int(lengths.max()))
+        mask = (np.arange(width) < lengths).astype(np.int32)
         places = np.flatnonzero(mask)
         tokens = len(places)
         input_ids, position_ids, place_of_token = np.zeros((3, -(-tokens // _STEP) * _STEP), dtype=np.int32)
-        input_ids[:tokens] = batch.input_ids[present]
+        input_ids[:tokens] = batch.input_ids[batch.attention_mask == 1]
         position_ids[:tokens] = places % width
         place_of_token[:tokens] = places
         token_of_place = np.zeros(mask.shape, dtype=np.int32)

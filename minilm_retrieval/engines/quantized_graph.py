@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.folded_weights import TOGETHER
 from minilm_retrieval.engines.layouts import Node, constant, integers
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.runtime import ops, ov
@@ -73,7 +74,7 @@ class _PeakRecorder(GraphBuilder):
         self.inputs: dict[str, Node] = {}
 
     def linear(self, tensor: Node, name: str) -> Node:
-        if name.endswith((".projections", ".intermediate.dense")):
+        if name.endswith((f".{TOGETHER}", ".intermediate.dense")):
             self.inputs[_site(name)] = tensor
         return super().linear(tensor, name)
 

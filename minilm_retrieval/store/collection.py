@@ -255,11 +255,12 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
 
 def pages(
     collection: Collection, size: int, filter: Filter = NO_FILTER
-) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
+) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
     """Yield the ids and stored vectors that pass a filter, so many at a time, in memory for one page.
 
     Yields:
         ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
     """
     for page in read_pages(collection, size, include=["embeddings"], **filter.arguments()):
-        yield page["ids"], np.asarray(page["embeddings"])
+        # A server sends float32 numbers as decimals, which without the type would be read as others, nearly the same.
+        yield page["ids"], np.asarray(page["embeddings"], dtype=np.float32)

@@ -111,7 +111,7 @@ def ask_completely(
     for lot in in_lots(collection._client, promising):
         with store_errors("reading vectors"):
             page = collection.get(ids=list(lot), include=["embeddings"])
-        vectors = np.asarray(page["embeddings"])
+        vectors = np.asarray(page["embeddings"], dtype=np.float32)
         if unit_needed and not is_unit(vectors).all():
             raise Untrusted
         found += _scored(query, page["ids"], vectors)
@@ -142,7 +142,7 @@ def ask_approximately(
     results = []
     embeddings: Any = answer["embeddings"]
     for number, query in enumerate(queries):
-        ids, vectors = answer["ids"][number], np.asarray(embeddings[number])
+        ids, vectors = answer["ids"][number], np.asarray(embeddings[number], dtype=np.float32)
         found = _best(_scored(query, ids, vectors), wanted)
         tied = k <= len(found) < count and found[-1][0] == found[k - 1][0]
         settled = len(found) >= min(k, count) and not tied
