@@ -8,10 +8,10 @@ Each length's two forms answer in turn, so that both meet the machine in the sam
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
+from limits import resident
 
 from minilm_retrieval.engines.folded_weights import folded_weights
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
@@ -47,11 +47,11 @@ def main() -> None:
         ids = chance.integers(1000, 20_000, (1, length)).astype(np.int32)
         inputs = [ids, np.ones_like(ids)]
         _milliseconds(for_all, inputs)
-        before = _resident()
+        before = resident("VmRSS")
         own = request(length)
         kept.append(own)
         _milliseconds(own, inputs)
-        megabytes = _resident() - before
+        megabytes = resident("VmRSS") - before
         times = [(_milliseconds(for_all, inputs), _milliseconds(own, inputs)) for _ in range(_QUERIES)]
         dynamic, static = (median(form) for form in zip(*times, strict=True))
         print(
@@ -63,11 +63,6 @@ def _milliseconds(request: ov.InferRequest, inputs: list[np.ndarray]) -> float:
     started = time.perf_counter()
     request.infer(inputs, share_inputs=True)
     return 1000 * (time.perf_counter() - started)
-
-
-def _resident() -> float:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":
