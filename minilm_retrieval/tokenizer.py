@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,11 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from minilm_retrieval.errors import InvalidTextError, ModelIntegrityError, UnsupportedModelError
+from minilm_retrieval.word_ids import WordIds, splits_at_spaces
 
 IntArray = npt.NDArray[np.int32]
 
-# The library keeps the interpreter locked for as long as a call takes. Between pieces of a long text, which take some
-# ten milliseconds each, other threads have their turn.
-_PIECE = 16_384
-# The tokenizer of BERT treats each of these characters as a word.
-_CUT = re.compile("[ \n\t\u4e00-\u9fff\u3400-\u4dbf]")
+_ID_BYTES = np.dtype(np.int32).itemsize
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Tokens:
     untruncated_length: int
 
     @classmethod
-    def cut(cls, ids: Sequence[int], max_length: int, keep_end: bool = False) -> Tokens:
+    def cut(cls, ids: Sequence[int] | IntArray, max_length: int, keep_end: bool = False) -> Tokens:
         """Cut token ids between the first and the last, which are special tokens: behind, or in front.
 
         Args:
@@ -53,11 +49,11 @@ class Tokens:
             max_length: Most tokens that are kept.
             keep_end: Cut in front.
         """
-        kept: Sequence[int] = ids
+        kept = np.asarray(ids, dtype=np.int32)
         if len(ids) > max_length:
-            inner = max_length - 2
-            kept = [ids[0], *(ids[len(ids) - 1 - inner : -1] if keep_end else ids[1 : 1 + inner]), ids[-1]]
-        return cls(np.array(kept, dtype=np.int32), len(ids))
+            start = len(ids) - max_length + 1 if keep_end else 1
+            kept = np.concatenate([kept[:1], kept[start : start + max_length - 2], kept[-1:]])
+        return cls(kept, len(ids))
 
     @property
     def truncated(self) -> bool:
@@ -112,11 +108,11 @@ class Tokenizer:
             raise UnsupportedModelError(
                 f"{file} adds {len(specials)} special tokens to a text; this library expects one before and one after."
             )
-        self._first, self._last = specials
+        self._first, self._last = _as_bytes(specials[:1]), _as_bytes(specials[1:])
         self._tokenizer = tokenizer
         self._content = content
         self._digest: str | None = None
-        self._splits_at_spaces = _splits_at_spaces(content)
+        self._ids = WordIds(self._encode).encode if splits_at_spaces(content) else self._encode
         self.special_tokens = 2
 
     @property
@@ -126,7 +122,8 @@ class Tokenizer:
 
     def tokenize(self, text: str, max_length: int, keep_end: bool = False) -> Tokens:
         """Tokenise one text and cut it to ``max_length`` tokens, special tokens included: its end, or its beginning."""
-        return Tokens.cut([self._first, *self._ids(text), self._last], max_length, keep_end)
+        ids = np.frombuffer(self._first + self._ids(text) + self._last, dtype=np.int32)
+        return Tokens.cut(ids, max_length, keep_end)
 
     def pieces(self, text: str, special_tokens: bool = True) -> list[Piece]:
         """Return the tokens of a whole text, each with its place in it."""
@@ -146,15 +143,11 @@ class Tokenizer:
 
     def count(self, text: str) -> int:
         """Count a text's tokens before truncation, special tokens included."""
-        return len(self._ids(text)) + self.special_tokens
+        return len(self._ids(text)) // _ID_BYTES + self.special_tokens
 
-    def _ids(self, text: str) -> list[int]:
-        """Tokenise a whole text, without special tokens."""
-        text = well_formed(text)
-        if len(text) <= _PIECE or not self._splits_at_spaces:
-            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-        pieces = (self._tokenizer.encode(piece, add_special_tokens=False).ids for piece in _pieces(text))
-        return list(chain.from_iterable(pieces))
+    def _encode(self, text: str) -> bytes:
+        """Tokenise a whole text, without special tokens. The library keeps the interpreter locked meanwhile."""
+        return _as_bytes(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
 
     def plain_settings(self) -> str:
         """Return the tokenizer as JSON, without truncation and padding, for libraries that load it themselves."""
@@ -167,28 +160,8 @@ class Tokenizer:
         return self._digest
 
 
-def _splits_at_spaces(content: str) -> bool:
-    """Tell whether no token reaches across a space or into a Chinese character, so that a text may be cut there."""
-    settings = json.loads(content)
-    added = [token.get("content", "") for token in settings.get("added_tokens") or []]
-    normalizer, splitter = settings.get("normalizer") or {}, settings.get("pre_tokenizer") or {}
-    standard = normalizer.get("handle_chinese_chars") and normalizer.get("clean_text")
-    return bool(standard) and splitter.get("type") == "BertPreTokenizer" and not any(_CUT.search(t) for t in added)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a text before spaces and Chinese characters, into pieces of about the same length as far as there are any."""
-    start = 0
-    while len(text) - start > _PIECE:
-        end = max(text.rfind(space, start + 1, start + _PIECE) for space in " \n\t")
-        if end < 0:
-            cut = _CUT.search(text, start + max(1, _PIECE // 2))
-            if cut is None:
-                break
-            end = cut.start()
-        yield text[start:end]
-        start = end
-    yield text[start:]
+def _as_bytes(ids: Sequence[int]) -> bytes:
+    return np.array(ids, dtype=np.int32).tobytes()
 
 
 def content_digest(content: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_texts import HOSTILE_TEXTS, topic_texts
+from tokenizers import Tokenizer as RustTokenizer
 
 from minilm_retrieval.errors import InvalidTextError, UnsupportedModelError
 from minilm_retrieval.tokenizer import Tokenizer, check_texts, content_digest, well_formed
+from minilm_retrieval.word_ids import WordIds
 
 TEXTS = [*HOSTILE_TEXTS.values(), *topic_texts(100, 700)]
 
@@ -102,17 +105,65 @@ def test_well_formed_keeps_the_length_and_what_can_be_encoded(text: str) -> None
         assert after == ("\ufffd" if "\ud800" <= before <= "\udfff" else before)
 
 
-@given(
-    text=st.text(st.sampled_from("ab, \n\t\u0301é日🙂\u00a0\u2003 ") | st.characters(), max_size=200),
-    piece=st.integers(1, 30),
+@pytest.fixture(scope="session")
+def plain(standard_directory: Path) -> Callable[[str], list[int]]:
+    """The library's own ids of a whole text at once."""
+    rust = RustTokenizer.from_file(str(standard_directory / "tokenizer.json"))
+    rust.no_truncation()
+    rust.no_padding()
+    return lambda text: list(rust.encode(well_formed(text)).ids)
+
+
+SPACES = " \n\t\r\x0b\x0c\x1c\x1f\x85\u00a0\u2003\u2028\u3000\u200b\ufeff\x00"
+PARTS = st.sampled_from(
+    [*SPACES, *"ab,.'\u0301é日ßİ\u03a3🙂\ufffd\ud800", "the", "embedding", "[SEP]", "[MASK]", "##ing"]
 )
-def test_pieces_of_a_long_text_have_the_tokens_of_the_whole(tokenizer: Tokenizer, text: str, piece: int) -> None:
-    whole = tokenizer.tokenize(text, 512)
+
+
+@given(text=st.lists(PARTS | st.characters(), max_size=200).map("".join), piece=st.integers(1, 30))
+def test_words_and_pieces_have_the_tokens_of_the_whole(
+    tokenizer: Tokenizer, plain: Callable[[str], list[int]], text: str, piece: int
+) -> None:
+    whole = plain(text)
+    assert tokenizer.tokenize(text, 10_000).ids.tolist() == whole
+    assert tokenizer.count(text) == len(whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minilm_retrieval.tokenizer._PIECE", piece)
-        in_pieces = tokenizer.tokenize(text, 512)
-        assert tokenizer.count(text) == whole.untruncated_length
-    assert in_pieces.ids.tolist() == whole.ids.tolist()
+        patch.setattr("minilm_retrieval.word_ids._PIECE", piece)
+        assert tokenizer.tokenize(text, 10_000).ids.tolist() == whole
+
+
+def test_every_word_of_real_text_has_its_tokens(tokenizer: Tokenizer, plain: Callable[[str], list[int]]) -> None:
+    for text in topic_texts(500, 4000):
+        assert tokenizer.tokenize(text, 100_000).ids.tolist() == plain(text)
+
+
+def test_few_words_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilm_retrieval.word_ids._KNOWN_WORDS", 100)
+    asked: list[str] = []
+
+    def encode(word: str) -> bytes:
+        asked.append(word)
+        return word.encode("utf-32-le")
+
+    ids = WordIds(encode)
+    long = "x" * 33
+    for _ in range(3):
+        assert ids.encode(f"one two {long} one") == f"onetwo{long}one".encode("utf-32-le")
+    assert asked == ["one", "two", long, long, long], "a long one is not kept"
+    for number in range(1000):
+        ids.encode(str(number))
+    last = len(asked)
+    assert ids.encode("998 999 one") == "998999one".encode("utf-32-le")
+    assert asked[last:] == ["one"], "forgotten, since only a hundred are kept"
+
+
+def test_tokens_that_hold_spaces_are_found(standard_directory: Path, tmp_path: Path) -> None:
+    settings = json.loads((standard_directory / "tokenizer.json").read_text(encoding="utf-8"))
+    settings["added_tokens"].append({**settings["added_tokens"][0], "id": 1, "content": "new york", "special": False})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings), encoding="utf-8")
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    ids = tokenizer.tokenize("in new york now", 99).ids.tolist()
+    assert ids == [101, 1999, tokenizer.vocabulary_size - 1, 2085, 102]
 
 
 @given(texts=st.lists(st.text(st.characters(), max_size=40), max_size=5))
