@@ -35,7 +35,7 @@ class GraphBuilder:
         self.layout: Layout = PackedLayout() if packed else PaddedLayout()
         size = config.hidden_size // config.heads
         self.split_heads = integers(0, 0, config.heads, size)
-        self.split_all = integers(0, 0, len(PROJECTIONS), config.heads, size)
+        self.split_all = integers(0, 0, len(PROJECTIONS) * config.heads, size)
         self.merge_heads = integers(0, 0, config.hidden_size)
         self.swap = integers(0, 2, 1, 3)
 
@@ -97,8 +97,7 @@ class GraphBuilder:
         if self.packed:
             return [self.heads(self.linear(hidden, f"{name}{part}")) for part in PROJECTIONS]
         together = ops.reshape(self.linear(hidden, f"{name}{TOGETHER}"), self.split_all, True)
-        parts = ops.split(ops.transpose(together, integers(2, 0, 3, 1, 4)), integer(0), len(PROJECTIONS))
-        return [ops.squeeze(part, integers(0)) for part in parts.outputs()]
+        return list(ops.split(ops.transpose(together, self.swap), integer(1), len(PROJECTIONS)).outputs())
 
     def heads(self, tensor: Node) -> Node:
         """The layout's form to (rows, heads, length, size of a head)."""
