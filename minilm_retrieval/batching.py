@@ -65,10 +65,7 @@ def make_batches(
 
 def single_batch(sequence: IntArray, max_length: int = 512) -> Batch:
     """Return the batch of one token sequence."""
-    length = bucket_length(len(sequence), max_length)
-    if length == len(sequence):
-        return Batch((0,), np.array(sequence, ndmin=2), np.ones((1, length), dtype=np.int32))
-    return padded_batch([sequence], [0], length)
+    return padded_batch([sequence], [0], bucket_length(len(sequence), max_length))
 
 
 def fitting_rows(length: int, token_budget: int) -> int:

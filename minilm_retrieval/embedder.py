@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from minilm_retrieval.cpu import stream_plan, thread_budget
-from minilm_retrieval.engines import EngineKey, close_engine, engines_of_process, get_engine
+from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
@@ -79,8 +79,7 @@ class MiniLMEmbedder:
         # Not cached_property: before Python 3.12 it takes a lock, which a fork may leave locked for ever.
         self._threads: int | None = None
         self._key: EngineKey | None = None
-        # And among which engines of the process that was.
-        self._prepared: tuple[Pipeline, object] | None = None
+        self._prepared: Pipeline | None = None
 
     @overload
     def encode(self, texts: str, show_progress: bool = False) -> FloatArray: ...
@@ -105,13 +104,13 @@ class MiniLMEmbedder:
             EngineError: The engine failed, the processor lacks the precision, or this embedder was closed.
         """
         vectors, log = self._encode(texts, show_progress)
-        self._report(log)
+        log.report(self.max_seq_length)
         return vectors
 
     async def aencode(self, texts: str | Sequence[str], show_progress: bool = False) -> FloatArray:
         """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
         vectors, log = await asyncio.to_thread(self._encode, texts, show_progress)
-        self._report(log)
+        log.report(self.max_seq_length)
         return vectors
 
     def encode_stream(self, texts: Iterable[str]) -> Iterator[tuple[list[str], FloatArray]]:
@@ -132,7 +131,7 @@ class MiniLMEmbedder:
         log = self._truncation.new()
         for chunk in self.pipeline().run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
-        self._report(log)
+        log.report(self.max_seq_length)
 
     def count_tokens(self, texts: str | Sequence[str]) -> list[int]:
         """Count each text's tokens before truncation, special tokens included; for one text, a list of one number."""
@@ -201,19 +200,18 @@ class MiniLMEmbedder:
         """
         if self._closed:
             raise EngineError("This embedder was closed. Make a new one.")
-        prepared, engines = self._prepared, engines_of_process()
-        if prepared is not None and prepared[1] is engines:
-            return prepared[0]
-        on_cpu = self.backend == "openvino" or self.device == "cpu"
-        pipeline = Pipeline(
-            tokenizer=self.tokenizer,
-            engine=get_engine(self._engine_key, self),
-            dimension=self.dimension,
-            max_length=self.max_seq_length,
-            token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
-            workers=stream_plan(self.threads).streams if self.backend == "openvino" else 1,
-        )
-        self._prepared = pipeline, engines
+        engine = get_engine(self._engine_key, self)
+        pipeline = self._prepared
+        if pipeline is None or pipeline.engine is not engine:
+            on_cpu = self.backend == "openvino" or self.device == "cpu"
+            self._prepared = pipeline = Pipeline(
+                tokenizer=self.tokenizer,
+                engine=engine,
+                dimension=self.dimension,
+                max_length=self.max_seq_length,
+                token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
+                workers=stream_plan(self.threads).streams if self.backend == "openvino" else 1,
+            )
         return pipeline
 
     def quietly(self) -> MiniLMEmbedder:
@@ -263,10 +261,6 @@ class MiniLMEmbedder:
             threads = self.threads if self.backend == "openvino" else self._requested_threads
             self._key = EngineKey(self.model_name, self.backend, self.device, self.precision, threads, self.normalize)
         return self._key
-
-    def _report(self, log: TruncationLog) -> None:
-        if log.cut:
-            log.report(self.max_seq_length)
 
     def _encode(self, texts: str | Sequence[str], show_progress: bool) -> tuple[FloatArray, TruncationLog]:
         """Embed without warning, so that the warning can be given where the caller stands."""

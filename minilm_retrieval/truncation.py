@@ -58,11 +58,6 @@ class TruncationLog:
         """Note that the text at these positions of the call has so many tokens and was cut."""
         self._cut.extend((position, tokens) for position in positions)
 
-    @property
-    def cut(self) -> bool:
-        """Whether anything was noted."""
-        return bool(self._cut)
-
     def check(self, max_length: int, remedy: str = "pass on_truncate='warn' or 'ignore'") -> None:
         """Refuse what was noted, if the policy says so.
 

@@ -63,11 +63,6 @@ def get_engine(key: EngineKey, user: object) -> Engine:
         return cache.engines[key]
 
 
-def engines_of_process() -> object:
-    """Return what holds this process's engines: another object after a fork, when those got before are the parent's."""
-    return _cache
-
-
 def close_engine(key: EngineKey, user: object) -> None:
     """Let go of an engine; its memory is freed when no other live user is left."""
     with _cache.lock:

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -72,15 +72,10 @@ class OpenVINOEngine:
 
     def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
-        if isinstance(batches, Sequence) and len(batches) == 1:
-            # A query, for which passing through generators would take some percent of the time.
-            return iter((self._compiled(packed=beside_others).run_one(batches[0]),))
-        return self._embed(iter(batches), beside_others)
-
-    def _embed(self, batches: Iterator[Batch], beside_others: bool) -> Iterator[FloatArray]:
-        first = list(_take(batches, 2))
+        remaining = iter(batches)
+        first = list(_take(remaining, 2))
         alone = len(first) < 2 and not beside_others
-        yield from self._compiled(packed=not alone).run(chain(first, batches))
+        yield from self._compiled(packed=not alone).run(chain(first, remaining))
 
     def _compiled(self, packed: bool) -> _Requests:
         with self._lock:
@@ -153,9 +148,6 @@ class _Requests:
         self._in_flight = streams + 1
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
 
-    def run_one(self, batch: Batch) -> FloatArray:
-        return self._finish(*self._start(batch))
-
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         # With each request its inputs, which it reads without keeping them alive.
         running: deque[_Running] = deque()
@@ -163,11 +155,11 @@ class _Requests:
         try:
             for batch in batches:
                 if len(running) == self._in_flight:
-                    yield self._finish(*running.popleft())
+                    yield self._finish(running)
                     _refuse_after_fork(process)
                 running.append(self._start(batch))
             while running:
-                yield self._finish(*running.popleft())
+                yield self._finish(running)
                 _refuse_after_fork(process)
         finally:
             if os.getpid() == process:
@@ -194,12 +186,15 @@ class _Requests:
             raise EngineError(f"OpenVINO failed: {error}") from error
         return request, inputs
 
-    def _finish(self, request: ov.InferRequest, inputs: Inputs) -> FloatArray:
-        """Wait, while the inputs are kept, and return the vectors."""
+    def _finish(self, running: deque[_Running]) -> FloatArray:
+        """Wait for the oldest, so that vectors come in the order of their batches."""
+        request, _ = running[0]
         try:
             request.wait()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {error}") from error
+        finally:
+            running.popleft()
         vectors = np.array(request.get_output_tensor().data, dtype=np.float32)
         self._free.append(request)
         return vectors
