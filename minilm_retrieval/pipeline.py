@@ -17,7 +17,7 @@ from minilm_retrieval.truncation import TruncationLog
 # Sorting by length wants many texts at once, bounded memory wants few.
 _CHUNK_TEXTS = 4096
 _CHUNK_CHARACTERS = 131_072
-# The engine waits for the first chunk to be tokenised, so that one is small.
+# The engine waits for the first chunk to be tokenised, so that one is small, and each twice as large as the one before.
 _FIRST_CHARACTERS = 4096
 
 Positions = Callable[[int], list[int]]
@@ -100,7 +100,7 @@ def chunked(texts: Iterable[str]) -> Iterator[TextGroup]:
         if len(group) >= _CHUNK_TEXTS or characters >= limit:
             yield TextGroup(group, last=False)
             group, characters = [], 0
-            limit = _CHUNK_CHARACTERS
+            limit = min(2 * limit, _CHUNK_CHARACTERS)
     if group:
         yield TextGroup(group, last=True)
 
