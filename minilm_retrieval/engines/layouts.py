@@ -59,12 +59,19 @@ class Layout(Protocol):
 
 
 class PaddedLayout:
-    """Shape ``(rows, length, size)``: nothing to be moved, which is best for a single text."""
+    """Shape ``(rows, length, size)``: nothing to be moved, which is best for a single text.
 
-    def __init__(self) -> None:
-        self.input_ids = ops.parameter([-1, -1], np.int32, name="input_ids")
-        mask = ops.parameter([-1, -1], np.int32, name="attention_mask")
-        self.parameters = [self.input_ids, mask]
+    Args:
+        shape: Rows and length, where no others will ever come.
+    """
+
+    def __init__(self, shape: tuple[int, int] | None = None) -> None:
+        names = ("input_ids", "attention_mask")
+        self.parameters = [ops.parameter([-1, -1], np.int32, name=name) for name in names]
+        inputs = self.parameters
+        if shape is not None:
+            inputs = [ops.reshape(node, integers(*shape), False) for node in inputs]
+        self.input_ids, mask = inputs
         self.present = ops.convert(mask, np.float32)
 
     def positions(self, table: Node) -> Node:

@@ -28,8 +28,11 @@ from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
 from minilm_retrieval.engines.runtime import ov
 from minilm_retrieval.engines.self_check import SelfCheck
+from minilm_retrieval.engines.short_texts import SHORT_LENGTH, SHORT_SHAPE, branched, short_inputs
 from minilm_retrieval.errors import EngineError, PrecisionWarning
 from minilm_retrieval.model import Model
+
+_Fill = Callable[[Batch], Inputs]
 
 
 def has_bfloat16(core: ov.Core | None = None) -> bool:
@@ -115,11 +118,19 @@ class OpenVINOEngine:
             # So many activations of a token share a scale: all of most layers' inputs, a quarter of the widest one's.
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(self._model.config.hidden_size)
         try:
-            builder = self._builder(precision, packed)
-            compiled = self._core.compile_model(builder.build(self._normalize), "CPU", options)
-            return _Requests(compiled, builder.layout.inputs, streams)
+            graph, inputs = self._graph(precision, packed)
+            return _Requests(self._core.compile_model(graph, "CPU", options), inputs, streams)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO could not compile the model: {error}") from error
+
+    def _graph(self, precision: str, packed: bool) -> tuple[ov.Model, _Fill]:
+        config, builder = self._model.config, self._builder(precision, packed)
+        graph = builder.build(self._normalize)
+        # A branch of 8-bit weights would have its own, since they are made with the graph.
+        if packed or precision == "int8" or config.max_positions < SHORT_LENGTH:
+            return graph, builder.layout.inputs
+        short = GraphBuilder(config, self._weights, shape=SHORT_SHAPE).build(self._normalize)
+        return branched(short, graph), short_inputs
 
     def _builder(self, precision: str, packed: bool) -> GraphBuilder:
         config = self._model.config
@@ -141,7 +152,7 @@ class _Requests:
     itself while batches are taken from it, cannot be waited for in a circle.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, inputs: Callable[[Batch], Inputs], streams: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, inputs: _Fill, streams: int) -> None:
         self._compiled = compiled
         self._inputs = inputs
         # One more than can run, so that no stream waits for its next batch.

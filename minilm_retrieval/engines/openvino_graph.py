@@ -26,13 +26,16 @@ class GraphBuilder:
             differ from the model's. The graph reads them in place.
         packed: Build it for many tokens: without padding, and with three matrix products for query, key and value. For
             a few, where starting an operation costs most, there are fewer: nothing is packed, and there is one product.
+        shape: Rows and length, where no others will ever come; not with ``packed``.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, packed: bool = False) -> None:
+    def __init__(
+        self, config: ModelConfig, weights: Weights, packed: bool = False, shape: tuple[int, int] | None = None
+    ) -> None:
         self.config = config
         self.weights = weights
         self.packed = packed
-        self.layout: Layout = PackedLayout() if packed else PaddedLayout()
+        self.layout: Layout = PackedLayout() if packed else PaddedLayout(shape)
         size = config.hidden_size // config.heads
         self.split_heads = integers(0, 0, config.heads, size)
         self.split_all = integers(0, 0, len(PROJECTIONS) * config.heads, size)
@@ -57,8 +60,10 @@ class GraphBuilder:
             name = f"encoder.layer.{layer}."
             hidden = self.block(hidden, norm, bias, name)
             norm = f"{name}output.LayerNorm"
-        rows = self.layout.to_rows(ops.add(self.gained(hidden, norm), self.constant(f"{norm}.bias")))
-        vector = _mean(rows, present) if self.config.pooling == "mean" else _first(rows)
+        rows = self.layout.to_rows(hidden)
+        # Pooling takes weights that add up to one, so that the last gain and bias can come behind it.
+        pooled = _mean(rows, present) if self.config.pooling == "mean" else _first(rows)
+        vector = ops.add(self.gained(pooled, norm), self.constant(f"{norm}.bias"))
         if normalize:
             vector = ops.normalize_l2(vector, integers(1), 1e-12, "max")
         return ov.Model([vector], self.layout.parameters, "sentence_encoder")
