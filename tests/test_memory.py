@@ -19,7 +19,8 @@ from minilm_retrieval.batching import bucket_length, make_batches
 from minilm_retrieval.tokenizer import IntArray
 
 CALLS = int(os.environ.get("MINILM_SOAK_CALLS", "40"))
-PEAK_MEGABYTES = 450
+# Around 430 alone (benchmarks/limits.py memory); beside other tests the allocator has been seen to hold 20 more.
+PEAK_MEGABYTES = 475
 GROWTH = 1.05
 ROWS = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256}
 
