@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 import os
@@ -109,6 +108,9 @@ class MiniLMEmbedder:
 
     async def aencode(self, texts: str | Sequence[str], show_progress: bool = False) -> FloatArray:
         """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
+        # A tenth of the time to import this library, of which most processes have no use.
+        import asyncio
+
         vectors, log = await asyncio.to_thread(self._encode, texts, show_progress)
         log.report(self.max_seq_length)
         return vectors

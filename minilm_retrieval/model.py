@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
 from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
-from minilm_retrieval.tokenizer import Tokenizer
+from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -36,7 +36,6 @@ STANDARD_CONFIG = ModelConfig(
     lowercase=False,
 )
 STANDARD_WEIGHTS_DIGEST = "ed256719ce5c21937a1e401ef451c171e2a1419a304ea556ac693a9f9d070e19"
-STANDARD_TOKENIZER_DIGEST = "01d99a8c677107f848f166301d825a98d0a1df21660a23d3422ba53e328af3b7"
 
 _ARCHITECTURE = (
     "hidden_size",

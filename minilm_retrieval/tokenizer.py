@@ -21,9 +21,13 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from minilm_retrieval.errors import InvalidTextError, ModelIntegrityError, UnsupportedModelError
+from minilm_retrieval.model_files import STANDARD_SHA256, TOKENIZER
 from minilm_retrieval.word_ids import WordIds, splits_at_spaces
 
 IntArray = npt.NDArray[np.int32]
+
+# Of the published file, whose meaning need not be worked out anew in every process.
+STANDARD_TOKENIZER_DIGEST = "01d99a8c677107f848f166301d825a98d0a1df21660a23d3422ba53e328af3b7"
 
 _ID_BYTES = np.dtype(np.int32).itemsize
 
@@ -111,8 +115,9 @@ class Tokenizer:
         self._first, self._last = _as_bytes(specials[:1]), _as_bytes(specials[1:])
         self._tokenizer = tokenizer
         self._content = content
-        self._digest: str | None = None
-        self._ids = WordIds(self._encode).encode if splits_at_spaces(content) else self._encode
+        published = hashlib.sha256(content.encode("utf-8")).hexdigest() == STANDARD_SHA256[TOKENIZER]
+        self._digest = STANDARD_TOKENIZER_DIGEST if published else None
+        self._ids = WordIds(self._encode).encode if published or splits_at_spaces(content) else self._encode
         self.special_tokens = 2
 
     @property

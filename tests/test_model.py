@@ -15,13 +15,14 @@ from small_models import SmallModel
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model import (
-    STANDARD_TOKENIZER_DIGEST,
     STANDARD_WEIGHTS_DIGEST,
     load_model,
     standard_fingerprint,
     tensor_shapes,
     weights_digest,
 )
+from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, content_digest
+from minilm_retrieval.word_ids import splits_at_spaces
 
 FINGERPRINT = "2d3ebe26d5a3c425d2a0ad7ce2c62869"  # stored in users' collections: a change makes them all unreadable
 
@@ -30,7 +31,9 @@ def test_the_pinned_digests_are_those_of_the_published_files(standard_directory:
     model = load_model()
     assert model.files.directory == standard_directory
     assert weights_digest(model.weights()) == STANDARD_WEIGHTS_DIGEST
-    assert model.tokenizer.digest() == STANDARD_TOKENIZER_DIGEST
+    content = (standard_directory / "tokenizer.json").read_text(encoding="utf-8")
+    assert content_digest(content) == model.tokenizer.digest() == STANDARD_TOKENIZER_DIGEST
+    assert splits_at_spaces(content)
 
 
 def test_the_published_fingerprint_never_changes(standard_directory: Path) -> None:
