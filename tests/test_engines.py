@@ -214,3 +214,13 @@ def test_fewer_threads_than_processors_hold_on_to_none(
         embedder.encode(["one text", "another"])
     assert pinned
     assert not any(pinned)
+
+
+def test_an_engine_is_made_where_no_thread_can_be_started(
+    small_model: SmallModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    assert MiniLMEmbedder(small_model.write(), threads=1).encode("a text").shape == (32,)

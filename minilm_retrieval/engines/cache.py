@@ -85,16 +85,19 @@ def _imported_meanwhile(backend: str) -> Iterator[None]:
     """Import an engine's runtime beside the verification of the model, most of which leaves the interpreter free."""
 
     def import_engine() -> None:
-        # What is not installed is told to whoever asks for it.
-        with suppress(ImportError):
+        # What fails here fails again, and is told, where the engine is made.
+        with suppress(Exception):
             import_module(f"minilm_retrieval.engines.{backend}")
 
     thread = threading.Thread(target=import_engine)
-    thread.start()
+    # There may be no more threads, as when the interpreter ends; then it is imported afterwards.
+    with suppress(RuntimeError):
+        thread.start()
     try:
         yield
     finally:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _make(key: EngineKey, model: Model) -> Engine:
