@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import pyarrow
 import pytest
 from fake_engine import FakeEngine
 from stores import chroma_server, local_client
@@ -73,6 +74,20 @@ def test_files_of_other_file_systems() -> None:
     (missing,) = Finder().find(["memory:///nowhere"])
     assert missing == Failure("memory:///nowhere", "no such file or folder")
     with pytest.raises(InvalidOptionError, match="No file system for 'nonsense://x/y'"):
+        list(Finder().find(["nonsense://x/y"]))
+
+
+def test_an_address_that_pyarrow_was_built_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutAny:
+        @staticmethod
+        def from_uri(address: str) -> None:
+            raise pyarrow.ArrowNotImplementedError(f"built without support for {address}")
+
+    fsspec.filesystem("memory").pipe({"/alone/a.txt": b"First."})
+    monkeypatch.setattr("pyarrow.fs.FileSystem", WithoutAny)
+    (found,) = Finder().find(["memory:///alone"])
+    assert isinstance(found, FoundFile)
+    with pytest.raises(InvalidOptionError, match="built without support for nonsense://x/y"):
         list(Finder().find(["nonsense://x/y"]))
 
 

@@ -119,8 +119,8 @@ def file_system(address: str) -> tuple[Any, str]:
         return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100
     try:
         return fs.FileSystem.from_uri(address)  # type: ignore[no-any-return]
-    # pyarrow raises the one for a kind of address that it does not know, the other for one that it was built without.
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+    # It does not know this kind of address, or was built without it. What cannot be reached is an OSError.
+    except pyarrow.ArrowException as error:
         try:
             import fsspec
 
