@@ -23,6 +23,7 @@ from minilm_retrieval.cpu import allowed_processors, stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.folded_weights import folded_weights
 from minilm_retrieval.engines.forks import keep_for_ever
+from minilm_retrieval.engines.freed_memory import give_back_freed_memory
 from minilm_retrieval.engines.layouts import Inputs
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.quantized_graph import Peaks, QuantizedGraphBuilder, activation_peaks
@@ -158,6 +159,7 @@ class _Requests:
         # One more than can run, so that no stream waits for its next batch.
         self._in_flight = streams + 1
         self._free: deque[ov.InferRequest] = deque(maxlen=2 * self._in_flight)
+        self._lengths: set[int] = set()
 
     def run(self, batches: Iterable[Batch]) -> Iterator[FloatArray]:
         # With each request its inputs, which it reads without keeping them alive.
@@ -183,6 +185,10 @@ class _Requests:
                 keep_for_ever(running)
 
     def _start(self, batch: Batch) -> _Running:
+        length = batch.input_ids.shape[1]
+        if length not in self._lengths:
+            self._lengths.add(length)
+            give_back_freed_memory()
         try:
             request = self._free.pop()
         except IndexError:
