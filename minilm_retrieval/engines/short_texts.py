@@ -13,7 +13,7 @@ from minilm_retrieval.batching import Batch
 from minilm_retrieval.engines.layouts import Inputs, PaddedLayout, integers
 from minilm_retrieval.engines.runtime import ops, ov
 
-# Most queries have fewer tokens, and an empty place costs less than shapes that vary.
+# Room for a short question; an empty place costs less than shapes that vary.
 SHORT_LENGTH = 16
 SHORT_SHAPE = (1, SHORT_LENGTH)
 
