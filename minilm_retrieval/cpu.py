@@ -8,6 +8,7 @@ what each authority grants, and :class:`ThreadBudget` says which one decided.
 from __future__ import annotations
 
 import math
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +199,7 @@ def listed_numbers(listed: str) -> list[int]:
 
 
 def _positive(value: int | str, name: str) -> int:
-    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else 0
     if isinstance(value, str) and value.strip().isdecimal():
         number = int(value)
     if number < 1:

@@ -11,14 +11,14 @@ from typing import Any, overload
 
 import numpy as np
 
-from minilm_retrieval.cpu import stream_plan, thread_budget
+from minilm_retrieval.cpu import ENVIRONMENT_VARIABLE, stream_plan, thread_budget
 from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
 from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import is_standard_name
-from minilm_retrieval.options import absolute_model, checked_length, choose_engine
+from minilm_retrieval.options import absolute_model, checked_flag, checked_length, choose_engine
 from minilm_retrieval.pipeline import Pipeline, chunked
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.tokenizer import Tokenizer, check_texts
@@ -69,7 +69,7 @@ class MiniLMEmbedder:
         self.model_name = absolute_model(model)
         self.backend, self.device = choose_engine(backend, device, precision)
         self.precision = precision
-        self.normalize = normalize
+        self.normalize = checked_flag("normalize", normalize)
         self.on_truncate = on_truncate
         self._truncation = TruncationLog.checked(on_truncate)
         self.requested_length = checked_length(max_seq_length)
@@ -169,7 +169,7 @@ class MiniLMEmbedder:
 
     @property
     def threads(self) -> int:
-        """Threads that the engine uses on the processor."""
+        """Threads that the engine uses on the processor; torch only where ``threads`` or ``MINILM_THREADS`` says so."""
         if self._threads is None:
             self._threads = thread_budget(self._requested_threads).threads
         return self._threads
@@ -219,6 +219,7 @@ class MiniLMEmbedder:
     def quietly(self) -> MiniLMEmbedder:
         """Return an embedder of the same options and engine that says nothing about truncation."""
         twin = copy.copy(self)
+        twin._threads, twin._key = self._threads, self._key
         twin.on_truncate = "ignore"
         twin._truncation = TruncationLog.checked("ignore")
         twin._prepared = None
@@ -238,8 +239,8 @@ class MiniLMEmbedder:
         close_engine(self._engine_key, self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process makes an engine of its own.
-        return {**self.__dict__, "_prepared": None}
+        # Another process makes an engine of its own, with as many threads as it may have.
+        return {**self.__dict__, "_prepared": None, "_threads": None, "_key": None}
 
     def __enter__(self) -> MiniLMEmbedder:
         return self
@@ -260,7 +261,9 @@ class MiniLMEmbedder:
     @property
     def _engine_key(self) -> EngineKey:
         if self._key is None:
-            threads = self.threads if self.backend == "openvino" else self._requested_threads
+            # torch's number is one for the whole process, so nobody's but the user's word changes it.
+            said = self._requested_threads is not None or ENVIRONMENT_VARIABLE in os.environ
+            threads = self.threads if self.backend == "openvino" or said else None
             self._key = EngineKey(self.model_name, self.backend, self.device, self.precision, threads, self.normalize)
         return self._key
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.model_config import MIN_LENGTH
@@ -23,7 +27,7 @@ def absolute_model(model: str | os.PathLike[str] | None) -> str | None:
     Raises:
         InvalidOptionError: Neither a name nor a path.
     """
-    if model is not None and not isinstance(model, (str, os.PathLike)):
+    if model is not None and not (isinstance(model, (str, os.PathLike)) and os.fspath(model)):
         raise InvalidOptionError(f"model must be a hub id or a directory, got {model!r}.")
     if model is None or is_standard_name(model):
         return None
@@ -66,6 +70,24 @@ def one_of(name: str, value: str, offered: Sequence[str]) -> str:
 
 def checked_length(value: int | None) -> int | None:
     """Return a maximum length in tokens, having made sure that it holds a text."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < MIN_LENGTH):
+    if value is None:
+        return None
+    length = whole_number(value)
+    if length is None or length < MIN_LENGTH:
         raise InvalidOptionError(f"max_seq_length must be a whole number of at least {MIN_LENGTH}, got {value!r}.")
-    return value
+    return length
+
+
+def checked_flag(name: str, value: bool) -> bool:
+    """Return a yes or no, having made sure that it is one: what decides vectors is recorded with collections."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidOptionError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a whole number of whatever type, such as numpy's, as an int; ``None`` if it is not one."""
+    try:
+        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        return None

@@ -32,7 +32,9 @@ class TruncationLog:
 
     def __init__(self, policy: str) -> None:
         self._policy = policy
-        self._cut: list[tuple[int, int]] = []
+        # A stream may have any number of them, so that all are counted and a few are remembered.
+        self._count = 0
+        self._first: list[tuple[int, int]] = []
 
     @classmethod
     def checked(cls, policy: str) -> TruncationLog:
@@ -56,7 +58,11 @@ class TruncationLog:
 
     def add(self, positions: Iterable[int], tokens: int) -> None:
         """Note that the text at these positions of the call has so many tokens and was cut."""
-        self._cut.extend((position, tokens) for position in positions)
+        if self._policy == "ignore":
+            return
+        for position in positions:
+            self._count += 1
+            self._first = sorted([*self._first, (position, tokens)])[:_NAMED]
 
     def check(self, max_length: int, remedy: str = "pass on_truncate='warn' or 'ignore'") -> None:
         """Refuse what was noted, if the policy says so.
@@ -68,12 +74,12 @@ class TruncationLog:
         Raises:
             TextTooLongError: The policy is ``"error"`` and something was noted.
         """
-        if self._cut and self._policy == "error":
+        if self._count and self._policy == "error":
             raise TextTooLongError(f"{self._summary(max_length)} Shorten or split them, or {remedy}.")
 
     def report(self, max_length: int) -> None:
         """Warn once about everything noted, pointing at the code that gave the texts."""
-        if self._cut and self._policy == "warn":
+        if self._count and self._policy == "warn":
             message = (
                 f"{self._summary(max_length)} Only their beginnings were embedded. "
                 "Split them first, or pass on_truncate='ignore' or 'error'."
@@ -81,9 +87,9 @@ class TruncationLog:
             warnings.warn(message, TruncationWarning, stacklevel=caller_depth())
 
     def _summary(self, max_length: int) -> str:
-        named = ", ".join(f"{position} ({tokens} tokens)" for position, tokens in sorted(self._cut)[:_NAMED])
-        rest = f" and {len(self._cut) - _NAMED} more" if len(self._cut) > _NAMED else ""
-        count = f"{len(self._cut)} texts are" if len(self._cut) > 1 else "1 text is"
+        named = ", ".join(f"{position} ({tokens} tokens)" for position, tokens in self._first)
+        rest = f" and {self._count - _NAMED} more" if self._count > _NAMED else ""
+        count = f"{self._count} texts are" if self._count > 1 else "1 text is"
         return f"{count} longer than the model's {max_length} tokens, at position {named}{rest}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from minilm_retrieval.engines.engine import Engine
-from minilm_retrieval.engines.forks import keep_for_ever
+from minilm_retrieval.engines.forks import keep_for_ever, loading
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import Model, load_model
 
@@ -44,6 +45,8 @@ class _Cache:
         self.lock = threading.Lock()
         self.engines: dict[EngineKey, Engine] = {}
         self.users: dict[EngineKey, weakref.WeakSet[object]] = {}
+        # Those too that only a call that has not ended holds.
+        self.made: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 _cache = _Cache()
@@ -61,9 +64,11 @@ def get_engine(key: EngineKey, user: object) -> Engine:
     with cache.lock:
         if key not in cache.engines:
             cache.users.setdefault(key, weakref.WeakSet())
-            with _imported_meanwhile(key.backend):
-                model = load_model(key.model)
-            cache.engines[key] = _make(key, model)
+            with loading():
+                with _imported_meanwhile(key.backend):
+                    model = load_model(key.model)
+                cache.engines[key] = engine = _make(key, model)
+            cache.made.add(engine)
         cache.users[key].add(user)
         return cache.engines[key]
 
@@ -83,14 +88,19 @@ def close_engine(key: EngineKey, user: object) -> None:
 @contextmanager
 def _imported_meanwhile(backend: str) -> Iterator[None]:
     """Import an engine's runtime beside the verification of the model, most of which leaves the interpreter free."""
+    module = f"minilm_retrieval.engines.{backend}"
+    # When the interpreter ends, a new thread would be waited for in vain.
+    if module in sys.modules or sys.is_finalizing():
+        yield
+        return
 
     def import_engine() -> None:
         # What fails here fails again, and is told, where the engine is made.
         with suppress(Exception):
-            import_module(f"minilm_retrieval.engines.{backend}")
+            import_module(module)
 
     thread = threading.Thread(target=import_engine)
-    # There may be no more threads, as when the interpreter ends; then it is imported afterwards.
+    # There may be no more threads; then it is imported afterwards.
     with suppress(RuntimeError):
         thread.start()
     try:
@@ -122,7 +132,7 @@ def _reset_after_fork() -> None:
     """
     global _cache, _torch_lost
     _torch_lost = _torch_lost or any(key.backend == "torch" for key in _cache.engines)
-    keep_for_ever(_cache)
+    keep_for_ever((_cache, list(_cache.made)))
     _cache = _Cache()
 
 

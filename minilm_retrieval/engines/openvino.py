@@ -22,7 +22,7 @@ from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import allowed_processors, stream_plan
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.folded_weights import folded_weights
-from minilm_retrieval.engines.forks import keep_for_ever
+from minilm_retrieval.engines.forks import keep_for_ever, loading
 from minilm_retrieval.engines.freed_memory import give_back_freed_memory
 from minilm_retrieval.engines.layouts import Inputs
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
@@ -84,7 +84,8 @@ class OpenVINOEngine:
     def _compiled(self, packed: bool) -> _Requests:
         with self._lock:
             if packed not in self._requests:
-                self._requests[packed] = self._checked(packed)
+                with loading():
+                    self._requests[packed] = self._checked(packed)
             return self._requests[packed]
 
     def _checked(self, packed: bool) -> _Requests:
@@ -182,7 +183,7 @@ class _Requests:
                         request.wait()
             else:
                 # A fork has come between, and the threads that would finish them do not exist here.
-                keep_for_ever(running)
+                keep_for_ever((self, running))
 
     def _start(self, batch: Batch) -> _Running:
         length = batch.input_ids.shape[1]

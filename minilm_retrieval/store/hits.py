@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from minilm_retrieval.errors import InvalidOptionError
+import numpy as np
+
+from minilm_retrieval.errors import InvalidFilterError, InvalidOptionError
+from minilm_retrieval.options import whole_number
 
 DEFAULT_K = 10
 
@@ -51,11 +54,7 @@ NO_FILTER = Filter(None, None)
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """The options of one search, checked; see :meth:`minilm_retrieval.Retriever.search`.
-
-    Raises:
-        InvalidOptionError: One of them is out of range.
-    """
+    """The options of one search; see :meth:`minilm_retrieval.Retriever.search`."""
 
     k: int
     filter: Filter
@@ -64,13 +63,41 @@ class SearchOptions:
 
     @classmethod
     def of(cls, k: int, where: Where, where_document: Where, min_score: float | None, exact: Exact) -> SearchOptions:
-        """Make the options from the arguments of a search; an empty filter is none."""
-        return cls(k, Filter(where or None, where_document or None), min_score, exact)
+        """Make the options from the arguments of a search; an empty filter is none.
 
-    def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise InvalidOptionError(f"k must be a whole number of at least 1, got {self.k!r}.")
-        if self.min_score is not None and not -1.0 <= self.min_score <= 1.0:
-            raise InvalidOptionError(f"min_score is a cosine similarity between -1 and 1, got {self.min_score!r}.")
-        if self.exact not in (True, False, "auto"):
-            raise InvalidOptionError(f"exact={self.exact!r} is not offered; expected True, False or 'auto'.")
+        Raises:
+            InvalidOptionError: One of them is out of range.
+            InvalidFilterError: A filter is no mapping.
+        """
+        filter = Filter(_filter("where", where), _filter("where_document", where_document))
+        return cls(_checked_k(k), filter, _score(min_score), _exact(exact))
+
+
+def _filter(name: str, value: Where) -> Where:
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidFilterError(f"{name} is a mapping such as {{'key': 'value'}}, got {value!r}.")
+    return value or None
+
+
+def _checked_k(k: int) -> int:
+    number = whole_number(k)
+    if number is None or number < 1:
+        raise InvalidOptionError(f"k must be a whole number of at least 1, got {k!r}.")
+    return number
+
+
+def _score(min_score: float | None) -> float | None:
+    try:
+        if min_score is None or -1.0 <= min_score <= 1.0:
+            return min_score
+    except TypeError:
+        pass
+    raise InvalidOptionError(f"min_score is a cosine similarity between -1 and 1, got {min_score!r}.")
+
+
+def _exact(exact: Exact) -> Exact:
+    if isinstance(exact, (bool, np.bool_)):
+        return bool(exact)
+    if isinstance(exact, str) and exact == "auto":
+        return "auto"
+    raise InvalidOptionError(f"exact={exact!r} is not offered; expected True, False or 'auto'.")
