@@ -13,7 +13,8 @@ from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
 from chromadb.api.types import DefaultEmbeddingFunction, Documents, Embeddings  # isort: skip
 
 _lock = threading.Lock()
-_original: Callable[..., Any] | None = None
+# What stood there before each acceleration that is in force, the oldest first, and what was put in its place.
+_replaced: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
 
 
 def accelerate_default_function(**options: Any) -> None:
@@ -25,32 +26,44 @@ def accelerate_default_function(**options: Any) -> None:
     Args:
         options: As for :meth:`MiniLMEmbeddingFunction.for_default`.
     """
-    global _original
-    function = MiniLMEmbeddingFunction.for_default(**options)
+    _replace(MiniLMEmbeddingFunction.for_default(**options))
+
+
+def restore_default_function() -> None:
+    """Undo :func:`accelerate_default_function`; does nothing where it was not called."""
+    with _lock:
+        _put_back(0)
+
+
+@contextmanager
+def accelerated_default_function(**options: Any) -> Iterator[None]:
+    """Do as :func:`accelerate_default_function` does, for a ``with`` block; behind it stands what stood before."""
+    depth = _replace(MiniLMEmbeddingFunction.for_default(**options))
+    try:
+        yield
+    finally:
+        with _lock:
+            _put_back(depth)
+
+
+def _replace(function: MiniLMEmbeddingFunction) -> int:
+    """Put a function in the place of the default's; return how many were there before it."""
 
     def __call__(self: DefaultEmbeddingFunction, input: Documents) -> Embeddings:  # noqa: N807 - Chroma checks it
         return function(input)
 
     with _lock:
-        if _original is None:
-            _original = DefaultEmbeddingFunction.__call__
+        _replaced.append((DefaultEmbeddingFunction.__call__, __call__))
         DefaultEmbeddingFunction.__call__ = __call__  # type: ignore[method-assign]
+        return len(_replaced) - 1
 
 
-def restore_default_function() -> None:
-    """Undo :func:`accelerate_default_function`; does nothing where it was not called."""
-    global _original
-    with _lock:
-        if _original is not None:
-            DefaultEmbeddingFunction.__call__ = _original  # type: ignore[method-assign]
-            _original = None
-
-
-@contextmanager
-def accelerated_default_function(**options: Any) -> Iterator[None]:
-    """Do as :func:`accelerate_default_function` does, for a ``with`` block."""
-    accelerate_default_function(**options)
-    try:
-        yield
-    finally:
-        restore_default_function()
+def _put_back(depth: int) -> None:
+    """Undo what was put there since there were so many."""
+    if len(_replaced) <= depth:
+        return
+    before, own = _replaced[depth][0], {own for _, own in _replaced[depth:]}
+    del _replaced[depth:]
+    # What somebody else has put over it stays.
+    if DefaultEmbeddingFunction.__call__ in own:
+        DefaultEmbeddingFunction.__call__ = before  # type: ignore[method-assign]

@@ -98,7 +98,7 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
                 f"for_default() takes no {', '.join(sorted(refused))}: Chroma's default decides it."
             )
         function = cls(**options)
-        function.name = lambda: CHROMA_DEFAULT_NAME  # type: ignore[method-assign]
+        function.name = _default_name  # type: ignore[method-assign]
         function._config = {}
         return function
 
@@ -121,8 +121,8 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
         return "cosine"
 
     def supported_spaces(self) -> list[Space]:
-        """Return every distance that Chroma has: the vectors have unit length, so all rank alike."""
-        return ["cosine", "l2", "ip"]
+        """Return every distance that ranks as the cosine: all that Chroma has, if the vectors have unit length."""
+        return ["cosine", "l2", "ip"] if self.embedder.normalize else ["cosine"]
 
     def max_tokens(self) -> int:
         """Return the most tokens of a text that are read, special tokens included."""
@@ -175,6 +175,10 @@ class MiniLMEmbeddingFunction(EmbeddingFunction[Documents]):
                     f"{key} decides the vectors of this collection and cannot change from {old_config[key]!r} "
                     f"to {new_config.get(key)!r}. Make a new collection and index the documents again."
                 )
+
+
+def _default_name() -> str:
+    return CHROMA_DEFAULT_NAME
 
 
 def _config_of(embedder: MiniLMEmbedder) -> dict[str, Any]:
