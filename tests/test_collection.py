@@ -10,7 +10,8 @@ from stores import fill, local_client, random_vectors
 from minilm_retrieval import MiniLMEmbedder, open_collection
 from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
 from minilm_retrieval.store.client import connect
-from minilm_retrieval.store.collection import pages, space_of, stored_function
+from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.paging import pages
 
 
 @pytest.mark.parametrize("space", ["cosine", "l2", "ip"])

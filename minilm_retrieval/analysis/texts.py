@@ -16,8 +16,9 @@ from minilm_retrieval.errors import DocumentError, InvalidOptionError, StoreErro
 from minilm_retrieval.ingest import Document, read_texts
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import read_pages, records
+from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.hits import Filter
+from minilm_retrieval.store.paging import read_pages
 
 if TYPE_CHECKING:
     from chromadb import Collection

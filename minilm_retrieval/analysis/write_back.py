@@ -12,8 +12,9 @@ from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.ingest.metadata import RESERVED, unstorable
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import check_current, store_errors
-from minilm_retrieval.store.collection import read_pages, records
+from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.limits import in_lots
+from minilm_retrieval.store.paging import read_pages
 from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.ingest.passage_ids import PassageId
 from minilm_retrieval.similarity import is_unit
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import read_pages
 from minilm_retrieval.store.limits import in_lots
+from minilm_retrieval.store.paging import read_pages
 
 if TYPE_CHECKING:
     from chromadb import Collection

@@ -12,8 +12,8 @@ import numpy as np
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import MiniLMError, StoreError
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import read_pages
 from minilm_retrieval.store.limits import in_lots, page_size
+from minilm_retrieval.store.paging import read_pages
 
 if TYPE_CHECKING:
     from chromadb import Collection

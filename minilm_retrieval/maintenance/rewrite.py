@@ -16,9 +16,10 @@ from minilm_retrieval.maintenance.switch import Mark, check_free, delete, note, 
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.changes import Changes
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import REWRITING, find_collection, read_pages
+from minilm_retrieval.store.collection import REWRITING, find_collection
 from minilm_retrieval.store.limits import in_lots
 from minilm_retrieval.store.local import local_directory
+from minilm_retrieval.store.paging import read_pages
 from minilm_retrieval.truncation import caller_depth
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from minilm_retrieval.maintenance.reading import CollectionReader, DamageError, 
 from minilm_retrieval.maintenance.record_checks import RecordChecks
 from minilm_retrieval.maintenance.vector_checks import VectorChecks, fingerprint_faults, least_cosine
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import space_of, stored_function
-from minilm_retrieval.store.local import local_directory
+from minilm_retrieval.store.local import forget_stale_indexes, local_directory
 from minilm_retrieval.store.recorded import recorded_embedder
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def verify_collection(
     _at_least("k", k, 1)
     started = time.perf_counter()
     look_up(collection)
+    with store_errors("reading the index anew"):
+        forget_stale_indexes(collection._client)
     if check_sources is None:
         check_sources = local_directory(collection._client) is not None
     verification = _Verification(

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 _ABOUT_A_FILTER = re.compile(
-    r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
+    r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree|\bregex\b|64-bit"
+    r"|surrogates not allowed",
+    re.IGNORECASE,
 )
+_COLLECTION_GONE = re.compile(r"Collection \S+ does not exist|Collection \[[0-9a-f-]+\] does not exist")
+_INDEX_LACKS_RECORD = "Error finding id"
 
 # Chroma takes these words, as whatever setting, for a configuration of its first versions.
 _OLD_SETTINGS = frozenset({"duckdb", "duckdb+parquet", "clickhouse", "local", "rest"})
@@ -109,7 +113,9 @@ def connect(
             )
         return client
     if remote is None:
-        return _local_client(Path(os.fspath(path or "")), create, tenant, database)
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise InvalidOptionError(f"path must be a directory, got {path!r}; the one you are in is '.'.")
+        return _local_client(Path(path), create, tenant, database)
     server = Server(
         host,
         port,
@@ -192,6 +198,10 @@ def check_current(collection: Collection) -> None:
         )
 
 
+class StaleIndexError(StoreError):
+    """The index that this process holds in memory does not have a record that the database has."""
+
+
 @contextmanager
 def store_errors(action: str) -> Iterator[None]:
     """Raise what goes wrong inside as an error of this library that says what was being done.
@@ -199,6 +209,8 @@ def store_errors(action: str) -> Iterator[None]:
     Raises:
         InvalidFilterError: The filter was refused.
         CollectionMismatchError: The collection's vectors have another dimension.
+        CollectionNotFoundError: The collection was deleted, or replaced by another, since it was opened.
+        StaleIndexError: The index lacks a record.
         StoreUnavailableError: A server gave no answer in time.
         StoreError: Anything else.
     """
@@ -212,6 +224,16 @@ def store_errors(action: str) -> Iterator[None]:
         message = str(error)
         if "dimension" in message and "expecting" in message:
             raise CollectionMismatchError(f"{message}. Use the model that wrote the collection.") from error
+        if _COLLECTION_GONE.search(message):
+            raise CollectionNotFoundError(
+                f"Chroma failed while {action}: the collection was deleted or replaced since it was opened, as minilm "
+                "reembed and compact do. Open it again."
+            ) from error
+        if _INDEX_LACKS_RECORD in message:
+            raise StaleIndexError(
+                f"Chroma failed while {action}: its index has no vector of a record that is stored. If another process "
+                "writes to this directory, try again in a new one; if not, minilm verify says what is damaged."
+            ) from error
         if _ABOUT_A_FILTER.search(message):
             raise InvalidFilterError(f"Chroma refused the filter: {message}") from error
         raise StoreError(f"Chroma failed while {action}: {type(error).__name__}: {message}") from error

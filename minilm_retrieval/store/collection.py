@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import numpy.typing as npt
-
-from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.model import standard_fingerprint
 from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.store.client import connect, store_errors
-from minilm_retrieval.store.hits import NO_FILTER, Filter
-from minilm_retrieval.store.limits import page_size
 
 if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api import ClientAPI
-    from chromadb.api.types import EmbeddingFunction, GetResult, Space
+    from chromadb.api.types import EmbeddingFunction, Space
 
     from minilm_retrieval.embedder import MiniLMEmbedder
     from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
@@ -31,8 +27,12 @@ REPLACED = ".replaced"
 BEFORE = ".before"
 """While a collection is rewritten, these end the name of the new one, of the old one once it makes way, and of an old
 one that is kept; see :mod:`minilm_retrieval.maintenance.switch`."""
+# Source: Chroma's rule for the names of collections, less the dot that would begin or end one.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]")
 # Chroma functions that compute this model under another name.
 _SAME_MODEL_FUNCTIONS = frozenset({"default", "onnx_mini_lm_l6_v2"})
+# Other tools and directories call it by such names; the models of the same family are told by their own.
+_MAY_BE_SAME_MODEL = re.compile(r"all-minilm(?!-?l12|:33m|:l12)", re.IGNORECASE)
 _SAME_MODEL_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
 
 
@@ -72,9 +72,9 @@ class StoredFunction:
 
     @property
     def other_model(self) -> str | None:
-        """The model that the record names, ``None`` where it names none or all-MiniLM-L6-v2."""
+        """The model that the record names, ``None`` where it names none or, by whatever name, all-MiniLM-L6-v2."""
         named = self.config.get("model_name") or self.config.get("model")
-        return str(named) if named and named not in _SAME_MODEL_NAMES else None
+        return str(named) if named and not _MAY_BE_SAME_MODEL.search(str(named)) else None
 
 
 def open_collection(
@@ -115,9 +115,11 @@ def open_collection(
         client: Or else a Chroma client that exists already.
         create: Make the collection, and a local or named database, if there is none.
         space: Distance of a new collection: ``"cosine"``, ``"l2"`` or ``"ip"``.
-        embedder: What a new collection is embedded with; ``None`` for all-MiniLM-L6-v2 with its defaults.
+        embedder: What a new collection is embedded with, ``None`` for all-MiniLM-L6-v2 with its defaults; what Chroma's
+            own ``add`` and ``query`` embed with, where this library or Chroma's default function made the collection.
 
     Raises:
+        CollectionMismatchError: It was made with a model other than the embedder's.
         CollectionNotFoundError: There is no such collection and ``create`` is false; the message lists those there are.
         InvalidOptionError: A wrong name, space, or combination of places.
         StoreError: The store cannot be opened or reached.
@@ -141,7 +143,7 @@ def open_collection(
     )
     found = find_collection(store, name)
     if found is not None:
-        return _with_function(store, found)
+        return _with_function(store, found, embedder)
     _refuse_half_switched(store, name)
     if not create:
         names = collection_names(store)
@@ -167,9 +169,18 @@ def _refuse_half_switched(client: ClientAPI, name: str) -> None:
 
 
 def find_collection(client: ClientAPI, name: str) -> Collection | None:
-    """Return a collection without an embedding function, ``None`` if there is none of that name."""
+    """Return a collection without an embedding function, ``None`` if there is none of that name.
+
+    Raises:
+        InvalidOptionError: The name is no text.
+    """
     from chromadb.errors import NotFoundError
 
+    if not isinstance(name, str):
+        raise InvalidOptionError(f"A collection's name is a text, got {type(name).__name__}: {name!r}.")
+    # A server would take any other for a part of an address, which may lead into another database.
+    if not _NAME.fullmatch(name):
+        return None
     with store_errors(f"opening the collection {name!r}"):
         try:
             return client.get_collection(name, embedding_function=None)
@@ -177,15 +188,26 @@ def find_collection(client: ClientAPI, name: str) -> Collection | None:
             return None
 
 
-def _with_function(client: ClientAPI, collection: Collection) -> Collection:
-    """Have a collection of Chroma's default function embed with this library's engine."""
+def _with_function(client: ClientAPI, collection: Collection, embedder: MiniLMEmbedder | None) -> Collection:
+    """Have a collection of this library's function, or of Chroma's default, embed with this library's engine."""
     from minilm_retrieval.store.embedding_function import CHROMA_DEFAULT_NAME, MiniLMEmbeddingFunction
 
-    if stored_function(collection).name != CHROMA_DEFAULT_NAME:
+    stored = stored_function(collection)
+    if stored.name == CHROMA_DEFAULT_NAME:
+        function, fingerprint = MiniLMEmbeddingFunction.for_default(), standard_fingerprint()
+    elif embedder is not None and stored.fingerprint is not None:
+        function, fingerprint = MiniLMEmbeddingFunction.of(embedder), stored.fingerprint
+    else:
         return collection
+    if embedder is not None:
+        if embedder.fingerprint != fingerprint:
+            raise CollectionMismatchError(
+                f"The collection {collection.name!r} was embedded with the model of fingerprint {fingerprint}; the "
+                f"embedder given has {embedder.fingerprint}. Pass the one it was made with, or none."
+            )
+        function.embedder = embedder
     with store_errors(f"opening the collection {collection.name!r}"):
-        function = _for_chroma(MiniLMEmbeddingFunction.for_default())
-        return client.get_collection(collection.name, embedding_function=function)
+        return client.get_collection(collection.name, embedding_function=_for_chroma(function))
 
 
 def _create(client: ClientAPI, name: str, space: str, embedder: MiniLMEmbedder | None) -> Collection:
@@ -234,33 +256,3 @@ def records(
     nothing: list[Any] = [None] * len(ids)
     for id, document, metadata in zip(ids, documents or nothing, metadatas or nothing, strict=True):
         yield id, document, dict(metadata or {})
-
-
-def read_pages(collection: Collection, size: int | None = None, **selection: Any) -> Iterator[GetResult]:
-    """Yield Chroma's answers to ``collection.get(**selection)``, so many records at a time; none is empty.
-
-    Raises:
-        StoreError: A page cannot be read.
-    """
-    most = page_size(collection._client)
-    limit = min(size or most, most)
-    for offset in count(0, limit):
-        with store_errors(f"reading the collection {collection.name!r}"):
-            page = collection.get(limit=limit, offset=offset, **selection)
-        if page["ids"]:
-            yield page
-        if len(page["ids"]) < limit:
-            return
-
-
-def pages(
-    collection: Collection, size: int, filter: Filter = NO_FILTER
-) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
-    """Yield the ids and stored vectors that pass a filter, so many at a time, in memory for one page.
-
-    Yields:
-        ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
-    """
-    for page in read_pages(collection, size, include=["embeddings"], **filter.arguments()):
-        # A server sends float32 numbers as decimals, which without the type would be read as others, nearly the same.
-        yield page["ids"], np.asarray(page["embeddings"], dtype=np.float32)

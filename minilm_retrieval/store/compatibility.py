@@ -40,10 +40,12 @@ class CollectionFacts:
     Attributes:
         space: ``"cosine"``, ``"l2"`` or ``"ip"``.
         unit: Whether all sampled vectors have unit length; true of an empty collection.
+        empty: Whether there was none to look at.
     """
 
     space: str
     unit: bool
+    empty: bool
 
 
 def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> CollectionFacts:
@@ -80,9 +82,10 @@ def check_collection(collection: Collection, embedder: MiniLMEmbedder) -> Collec
             f"{_made_with(function.name)}; this embedder gives {embedder.dimension}. "
             "Use the model it was made with, or index the documents into a new collection."
         )
-    if function.fingerprint is None:
-        _compare_texts(collection, embedder, sample, function.name)
-    return CollectionFacts(space, bool(is_unit(sample.vectors).all()) if sample.vectors.size else True)
+    if function.fingerprint is None and not _compare_texts(collection, embedder, sample, function.name):
+        _compare_names(collection, embedder, function)
+    empty = sample.vectors.size == 0
+    return CollectionFacts(space, empty or bool(is_unit(sample.vectors).all()), empty)
 
 
 def _note_precision(name: str, function: StoredFunction, embedder: MiniLMEmbedder) -> None:
@@ -140,10 +143,11 @@ def cosines_with_texts(embedder: MiniLMEmbedder, texts: Sequence[str | None], ve
     ]
 
 
-def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> None:
+def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> bool:
+    """Return whether there were texts to compare."""
     cosines = cosines_with_texts(embedder, sample.texts, sample.vectors)
     if not cosines:
-        return
+        return False
     typical = float(np.median(cosines))
     if typical < ANOTHER_MODEL:
         raise CollectionMismatchError(
@@ -160,6 +164,17 @@ def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sa
             "again to be exact.",
             DifferingVectorsWarning,
             stacklevel=caller_depth(),
+        )
+    return True
+
+
+def _compare_names(collection: Collection, embedder: MiniLMEmbedder, function: StoredFunction) -> None:
+    """Where no text can be compared, go by the name that the record has for its model."""
+    if embedder.is_standard and function.other_model is not None:
+        raise CollectionMismatchError(
+            f"The collection {collection.name!r} is one of the model {function.other_model!r}"
+            f"{_made_with(function.name)}, and holds no text that shows otherwise; this embedder is of "
+            "all-MiniLM-L6-v2. Use that model, or index the documents into a new collection."
         )
 
 

@@ -42,6 +42,12 @@ def full_disk(client: Any) -> str:
     return f" The disk of {directory} is full: {free // 1024} KiB are free."
 
 
+def changes_of(client: Any) -> bytes | None:
+    """Return what differs after each change of a local directory; ``None`` for a server, or a database in memory."""
+    directory = local_directory(client)
+    return None if directory is None else _change_counter(directory)
+
+
 def forget_stale_indexes(client: Any) -> None:
     """Make a client over a local directory read its indexes anew if the database has changed since it read or wrote it.
 

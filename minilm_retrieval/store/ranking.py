@@ -15,15 +15,17 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import pages
 from minilm_retrieval.store.hits import Filter
 from minilm_retrieval.store.limits import in_lots, most_results, page_size
+from minilm_retrieval.store.paging import pages
 
 if TYPE_CHECKING:
     from chromadb import Collection
 
 # How far a float32 score may be from the exact one; candidates within it are computed exactly.
 _SLACK = 1e-4
+# The lengths of vectors whose cosines are within that when they are computed from float32 distances.
+_SHORTEST, _LONGEST = 0.1, 10.0
 # Asking the index for more than k lets ties at the end be settled by id, and makes it look further.
 _EXTRA = 16
 
@@ -41,21 +43,25 @@ def unit_queries(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
         InvalidOptionError: Another dimension, or a vector that is not finite or has length zero.
     """
     try:
-        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+        given = np.atleast_2d(np.asarray(vectors))
+        if given.size == 0:
+            return np.zeros((0, dimension), dtype=np.float32)
+        if np.iscomplexobj(given):
+            raise TypeError("complex numbers have no place in them")
+        given = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidOptionError(f"Expected query vectors of {dimension} numbers each: {error}.") from error
-    if queries.size == 0:
-        return np.zeros((0, dimension), dtype=np.float32)
-    if queries.shape[1:] != (dimension,):
-        raise InvalidOptionError(f"Expected query vectors of {dimension} numbers, got the shape {queries.shape}.")
-    lengths = np.linalg.norm(queries, axis=1)
+    if given.shape[1:] != (dimension,):
+        raise InvalidOptionError(f"Expected query vectors of {dimension} numbers, got the shape {given.shape}.")
+    lengths = np.linalg.norm(given, axis=1)
     wrong = ~np.isfinite(lengths) | (lengths == 0)
     if wrong.any():
         raise InvalidOptionError(
             f"The query vector at position {int(np.argmax(wrong))} has the length {lengths[np.argmax(wrong)]}; "
             "expected one that points somewhere."
         )
-    return np.where(is_unit(queries, 1e-6)[:, None], queries, _unit(queries))
+    lengths[is_unit(given, 1e-6)] = 1.0
+    return np.asarray(given / lengths[:, None], dtype=np.float32)
 
 
 def scan(collection: Collection, queries: FloatArray, k: int, filter: Filter) -> list[Ranked]:
@@ -81,7 +87,7 @@ def scan(collection: Collection, queries: FloatArray, k: int, filter: Filter) ->
 
 
 def ask_completely(
-    collection: Collection, query: FloatArray, k: int, filter: Filter, matching: int, unit_needed: bool
+    collection: Collection, query: FloatArray, k: int, filter: Filter, matching: int, space: str
 ) -> Ranked:
     """Ask the index for all matching records, and rank the best of them exactly.
 
@@ -89,33 +95,54 @@ def ask_completely(
 
     Args:
         collection: What to search.
-        query: Shape ``(dimension,)``.
+        query: Shape ``(dimension,)``, of unit length.
         k: How many to keep.
         filter: Which records count.
         matching: How many records pass the filter.
-        unit_needed: Whether distances rank by cosine only for vectors of unit length.
+        space: The collection's distance, ``"cosine"`` or ``"l2"``; those of ``"ip"`` do not tell cosines.
 
     Raises:
-        Untrusted: The answer is incomplete, or lengths other than 1 spoil its order.
+        Untrusted: The answer is incomplete, or its distances do not tell cosines.
     """
+    # Two opposite queries tell a squared Euclidean distance's cosine from its vector's length.
+    queries: list[Any] = [query] if space == "cosine" else [query, -query]
     with store_errors("searching"):
         answer = collection.query(
-            query_embeddings=list(query[None, :]), n_results=matching, include=["distances"], **filter.arguments()
+            query_embeddings=queries, n_results=matching, include=["distances"], **filter.arguments()
         )
-    ids = answer["ids"][0]
-    if len(ids) < matching:
+    if any(len(ids) < matching for ids in answer["ids"]):
         raise Untrusted
-    distances = np.asarray((answer["distances"] or [[]])[0], dtype=np.float32)
-    promising = [ids[row] for row in _promising(-distances, k)]
+    ids = answer["ids"][0]
+    distances = [np.asarray(row, dtype=np.float64) for row in answer["distances"] or [[]]]
+    if space == "cosine":
+        rough = -distances[0]
+    else:
+        place = {id: row for row, id in enumerate(answer["ids"][1])}
+        if place.keys() != set(ids):
+            raise Untrusted
+        rough = _cosines(distances[0], distances[1][[place[id] for id in ids]])
+    promising = [ids[row] for row in _promising(rough, k)]
     found: Ranked = []
     for lot in in_lots(collection._client, promising):
         with store_errors("reading vectors"):
             page = collection.get(ids=list(lot), include=["embeddings"])
-        vectors = np.asarray(page["embeddings"], dtype=np.float32)
-        if unit_needed and not is_unit(vectors).all():
+        if len(page["ids"]) < len(lot):
+            # Deleted since, or by another process that this one's index does not know of.
             raise Untrusted
-        found += _scored(query, page["ids"], vectors)
+        found += _scored(query, page["ids"], np.asarray(page["embeddings"], dtype=np.float32))
     return _best(found, k)
+
+
+def _cosines(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return cosines with a unit vector q from squared distances to q and -q, which are |v|^2 -+ 2 |v| cos + 1.
+
+    Raises:
+        Untrusted: A vector is so long or short that float32 distances do not tell its cosine.
+    """
+    lengths = np.sqrt(np.maximum((near + far) / 2 - 1, 0))
+    if lengths.min() < _SHORTEST or lengths.max() > _LONGEST:
+        raise Untrusted
+    return np.asarray((far - near) / (4 * lengths))
 
 
 def ask_approximately(
@@ -160,7 +187,7 @@ def _best(found: Ranked, k: int) -> Ranked:
     return heapq.nsmallest(k, found, key=lambda hit: (-hit[0], hit[1]))
 
 
-def _promising(rough: npt.NDArray[np.float32], k: int, bound: float = -np.inf) -> list[int]:
+def _promising(rough: npt.NDArray[np.floating[Any]], k: int, bound: float = -np.inf) -> list[int]:
     """Return the rows that may belong to the k best of these, and reach the bound."""
     if len(rough) > k:
         bound = max(bound, float(np.partition(rough, -k)[-k]))
@@ -169,5 +196,7 @@ def _promising(rough: npt.NDArray[np.float32], k: int, bound: float = -np.inf) -
 
 def _unit(vectors: npt.NDArray[Any]) -> FloatArray:
     rows = np.asarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
+    # The square of a float32 number may be too large or too small for another.
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]
+    units = np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 0)
+    return np.asarray(units, dtype=np.float32)

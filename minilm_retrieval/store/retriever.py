@@ -15,6 +15,7 @@ from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.counting import RecordCount
+from minilm_retrieval.store.freshness import NewestRecord, read_freshly
 from minilm_retrieval.store.hits import DEFAULT_K, NO_FILTER, Exact, Filter, Hit, SearchOptions, Where
 from minilm_retrieval.store.limits import in_lots, most_results
 from minilm_retrieval.store.ranking import (
@@ -73,10 +74,8 @@ class Retriever:
         # Where a query may not ask for so many, more records than that are read and compared instead.
         self._exact_below = min(exact_below, self._most_results - 1) if self._most_results else exact_below
         self._count = RecordCount(collection, self._exact_below)
-        facts = check_collection(collection, self.embedder)
-        # Distances of l2 and ip rank by cosine only where all vectors have unit length.
-        self._index_ranks_by_cosine = facts.space == "cosine" or facts.unit
-        self._space = facts.space
+        self._newest = NewestRecord(collection)
+        self._check()
 
     def search(
         self,
@@ -134,7 +133,9 @@ class Retriever:
         queries = unit_queries(vectors, self.embedder.dimension)
         if queries.shape[0] == 0:
             return []
-        return self._read(self._rank(queries, options), options.min_score)
+        return read_freshly(
+            self.collection._client, lambda: self._read(self._rank(queries, options), options.min_score)
+        )
 
     async def asearch(
         self,
@@ -173,21 +174,35 @@ class Retriever:
         """Do as :meth:`search_vectors` does, in a thread, so that the event loop stays free."""
         return await in_store_thread(self.search_vectors, vectors, k, where, where_document, min_score, exact)
 
+    def _check(self) -> None:
+        facts = read_freshly(
+            self.collection._client, lambda: (check_collection(self.collection, self.embedder), frozenset())
+        )
+        # Distances of l2 and ip rank by cosine only where all vectors have unit length.
+        self._index_ranks_by_cosine = facts.space == "cosine" or facts.unit
+        self._space = facts.space
+        self._was_empty = facts.empty
+
     def _rank(self, queries: FloatArray, options: SearchOptions) -> list[Ranked]:
         count = self._count.get(options.k)
         if count == 0:
             return [[] for _ in queries]
+        if self._was_empty:
+            self._check()
+        self._newest.check()
         if self._most_results is not None and options.k > self._most_results:
             return scan(self.collection, queries, options.k, options.filter)
         if options.exact is False:
             answers = ask_approximately(self.collection, queries, options.k, options.filter, count)
             return [found for found, _, _ in answers]
-        if options.exact is True or not self._index_ranks_by_cosine:
+        # Distances of inner products do not tell the lengths of vectors, so that all are read where none may be lost.
+        few = self._space != "ip" and len(queries) <= _FEW_QUERIES
+        if options.exact is True or ((options.filter or count <= self._exact_below) and not few):
             return scan(self.collection, queries, options.k, options.filter)
         matching = self._matching(options.filter, count)
-        if matching is not None and len(queries) <= _FEW_QUERIES:
+        if matching is not None:
             return [self._rank_few(query, options, matching) for query in queries]
-        if matching is not None or options.filter:
+        if options.filter or not self._index_ranks_by_cosine:
             return scan(self.collection, queries, options.k, options.filter)
         return self._rank_many(queries, options.k, count)
 
@@ -203,9 +218,7 @@ class Retriever:
         if matching == 0:
             return []
         try:
-            return ask_completely(
-                self.collection, query, options.k, options.filter, matching, unit_needed=self._space != "cosine"
-            )
+            return ask_completely(self.collection, query, options.k, options.filter, matching, self._space)
         except Untrusted:
             return scan(self.collection, query[None, :], options.k, options.filter)[0]
 
@@ -222,8 +235,8 @@ class Retriever:
             ranked.append(found)
         return ranked
 
-    def _read(self, ranked: list[Ranked], min_score: float | None) -> list[list[Hit]]:
-        """Read text and metadata of the winners; a record deleted since is left out."""
+    def _read(self, ranked: list[Ranked], min_score: float | None) -> tuple[list[list[Hit]], frozenset[str]]:
+        """Read text and metadata of the winners; leave out those that are no longer there, and return their ids."""
         kept = [[hit for hit in hits if min_score is None or hit[0] >= min_score] for hits in ranked]
         wanted = sorted({id for hits in kept for _, id in hits})
         stored = {}
@@ -232,4 +245,5 @@ class Retriever:
                 page = self.collection.get(ids=list(lot), include=["documents", "metadatas"])
             for id, document, metadata in records(page["ids"], page["documents"], page["metadatas"]):
                 stored[id] = (document, metadata)
-        return [[Hit(id, score, *stored[id]) for score, id in hits if id in stored] for hits in kept]
+        hits = [[Hit(id, score, *stored[id]) for score, id in row if id in stored] for row in kept]
+        return hits, frozenset(wanted) - stored.keys()

@@ -77,9 +77,12 @@ class Server:
             raise InvalidOptionError(f"timeout must be a positive number of seconds, got {self.timeout!r}.")
         if not (_is_number(self.retry_for) and 0 <= self.retry_for < math.inf):
             raise InvalidOptionError(f"retry_for must be a number of seconds, 0 or more, got {self.retry_for!r}.")
+        if self.host is not None and not (isinstance(self.host, str) and self.host.strip()):
+            raise InvalidOptionError(f"host must be a server's name or address, got {self.host!r}.")
         # No message shows a value: it is a secret more often than not.
         for name, value in self.headers.items():
-            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+            texts = isinstance(name, str) and isinstance(value, str)
+            if not (texts and _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
                 raise InvalidOptionError(
                     f"The header {name!r} cannot be sent: its name must be of letters, digits and hyphens, and its "
                     "value of ASCII characters without line breaks."

@@ -1,0 +1,88 @@
+"""Read a collection page by page, without losing a record to those who delete others meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from minilm_retrieval.errors import StoreError
+from minilm_retrieval.store.client import store_errors
+from minilm_retrieval.store.hits import NO_FILTER, Filter
+from minilm_retrieval.store.limits import page_size
+
+if TYPE_CHECKING:
+    from chromadb import Collection
+    from chromadb.api.types import GetResult
+
+# How many of the last pages are remembered: so many records in a row may be deleted while one page is read.
+_REMEMBERED = 4
+
+
+def read_pages(collection: Collection, size: int | None = None, **selection: Any) -> Iterator[GetResult]:
+    """Yield Chroma's answers to ``collection.get(**selection)``, so many records at a time; none is empty.
+
+    Chroma counts from the first record, so that the others move up when one is deleted. Each page therefore begins
+    with a record that was read before; where it does not, reading goes back. No record comes twice.
+
+    Raises:
+        StoreError: A page cannot be read, or thousands of records were deleted between two pages.
+    """
+    most = page_size(collection._client)
+    limit = min(size or most, most)
+    seen: deque[frozenset[str]] = deque(maxlen=_REMEMBERED)
+    offset = forgotten = overlap = 0
+    while True:
+        rows = min(limit + overlap, max(most, 2))
+        with store_errors(f"reading the collection {collection.name!r}"):
+            page = collection.get(limit=rows, offset=offset - overlap, **selection)
+        ids = page["ids"]
+        if overlap and not (ids and _was_read(ids[0], seen)):
+            offset = max(0, offset - limit)
+            overlap = 1 if offset else 0
+            if not offset and forgotten:
+                raise StoreError(
+                    f"More records of the collection {collection.name!r} were deleted at once than can be followed "
+                    "while it is read. Try again."
+                )
+            continue
+        new = [row for row, id in enumerate(ids) if not _was_read(id, seen)]
+        offset += len(ids) - overlap
+        overlap = 1
+        if new:
+            forgotten += len(seen) == _REMEMBERED
+            seen.append(frozenset(ids[row] for row in new))
+            yield page if len(new) == len(ids) else _rows(page, new)
+        if len(ids) < rows:
+            return
+
+
+def pages(
+    collection: Collection, size: int, filter: Filter = NO_FILTER
+) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    """Yield the ids and stored vectors that pass a filter, so many at a time, in memory for one page.
+
+    Yields:
+        ``(ids, vectors)``: n ids and an array of shape ``(n, dimension)``.
+    """
+    for page in read_pages(collection, size, include=["embeddings"], **filter.arguments()):
+        # A server sends float32 numbers as decimals, which without the type would be read as others, nearly the same.
+        yield page["ids"], np.asarray(page["embeddings"], dtype=np.float32)
+
+
+def _was_read(id: str, seen: deque[frozenset[str]]) -> bool:
+    return any(id in page for page in seen)
+
+
+def _rows(page: GetResult, rows: list[int]) -> GetResult:
+    """Return some rows of a page, all that it includes."""
+    columns = {"ids", *page["included"]}
+    chosen: dict[str, Any] = dict(page)
+    for name in columns & page.keys():
+        column = chosen[name]
+        if column is not None:
+            chosen[name] = column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
+    return cast("GetResult", chosen)

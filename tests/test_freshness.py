@@ -1,0 +1,101 @@
+"""A process that has a directory open, and another that writes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores import TOPICS
+from subprocesses import run_python
+
+from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
+from minilm_retrieval.maintenance import verify_collection
+from minilm_retrieval.store import freshness
+from minilm_retrieval.store.client import StaleIndexError
+from minilm_retrieval.store.freshness import read_freshly
+from minilm_retrieval.store.retriever import EXACT_BELOW
+
+Search = Callable[[Retriever, str], list[str]]
+OTHER = """
+import sys
+from minilm_retrieval import Document, index_documents, open_collection
+collection = open_collection("docs", path=sys.argv[1])
+if sys.argv[2] == "delete":
+    collection.delete(ids=collection.get(limit=5, include=[])["ids"])
+else:
+    index_documents(collection, [Document("new", "a cup of green tea")])
+"""
+WAYS: dict[str, Search] = {
+    "auto": lambda retriever, query: [hit.document or "" for hit in retriever.search(query, k=3)],
+    "exact": lambda retriever, query: [hit.document or "" for hit in retriever.search(query, k=3, exact=True)],
+    "approximate": lambda retriever, query: [hit.document or "" for hit in retriever.search(query, k=3, exact=False)],
+    "filtered": lambda retriever, query: [
+        hit.document or "" for hit in retriever.search(query, k=3, where_document={"$not_contains": "nothing such"})
+    ],
+    "many": lambda retriever, query: [hit.document or "" for hit in retriever.search_many([query] * 12, k=3)[4]],
+}
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Any:
+    opened = open_collection("docs", path=tmp_path / "chroma", create=True)
+    index_documents(opened, [Document(f"topic-{number}", text) for number, text in enumerate(TOPICS)])
+    return opened
+
+
+@pytest.mark.parametrize("exact_below", [EXACT_BELOW, 1], ids=["small", "large"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_another_process_adds_and_deletes_is_found(
+    collection: Any, tmp_path: Path, embedder: MiniLMEmbedder, way: str, exact_below: int
+) -> None:
+    retriever, search = Retriever(collection, embedder, exact_below=exact_below), WAYS[way]
+    assert search(retriever, TOPICS[0])[0] == TOPICS[0]
+    run_python(OTHER, str(tmp_path / "chroma"), "delete")
+    found = search(retriever, TOPICS[0])
+    assert len(found) == 3
+    assert set(found) <= set(TOPICS[5:])
+    run_python(OTHER, str(tmp_path / "chroma"), "add")
+    assert search(retriever, "a cup of green tea")[0] == "a cup of green tea"
+
+
+def test_a_sound_collection_is_not_called_damaged(collection: Any, tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    run_python(OTHER, str(tmp_path / "chroma"), "add")
+    assert verify_collection(collection, embedder).sound
+    run_python(OTHER, str(tmp_path / "chroma"), "delete")
+    assert Retriever(collection, embedder).search(TOPICS[7], k=1)[0].document == TOPICS[7]
+
+
+@pytest.fixture
+def reloads(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    made: list[object] = []
+    monkeypatch.setattr(freshness, "forget_stale_indexes", made.append)
+    return made
+
+
+def results(*answers: Any) -> Callable[[], Any]:
+    remaining = iter(answers)
+
+    def work() -> Any:
+        answer = next(remaining)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return work
+
+
+def test_what_was_deleted_just_then_is_read_once_more(reloads: list[object]) -> None:
+    assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset()))) == "b"
+    assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset("y")), ("c", frozenset("z")))) == "c"
+    assert reloads == []
+
+
+def test_what_is_missing_twice_has_the_index_read_anew(reloads: list[object]) -> None:
+    error = StaleIndexError("lacks a vector")
+    assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset("x")), ("c", frozenset()))) == "c"
+    assert read_freshly("client", results(error, error, ("c", frozenset()))) == "c"
+    assert reloads == ["client", "client"]
+    with pytest.raises(StaleIndexError, match="lacks a vector"):
+        read_freshly("client", results(error, error, error))
