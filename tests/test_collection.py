@@ -5,10 +5,11 @@ from typing import Any
 
 import chromadb
 import pytest
-from stores import fill, local_client, random_vectors
+from small_models import SmallModel
+from stores import chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import MiniLMEmbedder, open_collection
-from minilm_retrieval.errors import CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidOptionError, StoreError
 from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.collection import space_of, stored_function
 from minilm_retrieval.store.paging import pages
@@ -90,6 +91,11 @@ def test_missing_collection_lists_those_there_are(tmp_path: Path) -> None:
         ({}, "got none of them"),
         ({"path": "a", "host": "b"}, "got path and host"),
         ({"path": "a", "port": 1}, "go with host"),
+        ({"path": ""}, "path must be a directory, got ''"),
+        ({"path": 5}, "path must be a directory, got 5"),
+        ({"host": ""}, "host must be a server's name or address, got ''"),
+        ({"host": 5}, "host must be a server's name or address, got 5"),
+        ({"host": "h", "headers": {"X-A": 5}}, "header 'X-A' cannot be sent"),
         ({"path": "a", "space": "euclid"}, "expected one of cosine, l2, ip"),
     ],
 )
@@ -101,6 +107,32 @@ def test_wrong_places_are_refused(arguments: dict[str, Any], message: str) -> No
 def test_wrong_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidOptionError, match=r"'a'.*3-512 characters"):
         open_collection("a", path=tmp_path, create=True)
+
+
+def test_a_name_is_never_a_part_of_an_address(tmp_path: Path) -> None:
+    with chroma_server(tmp_path) as port:
+        open_collection("docs", host="localhost", port=port, create=True)
+        for name in ("..", "../docs", "docs/", "./docs", "a/../docs", "docs?x=1", ""):
+            with pytest.raises(CollectionNotFoundError, match="There are: docs"):
+                open_collection(name, host="localhost", port=port)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"docs"])
+def test_a_name_is_a_text(tmp_path: Path, name: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="A collection's name is a text, got"):
+        open_collection(name, path=tmp_path, create=True)
+
+
+def test_a_collection_of_ones_own_model_embeds_with_it_when_it_is_opened_again(
+    tmp_path: Path, small_model: SmallModel
+) -> None:
+    own = MiniLMEmbedder(small_model.write())
+    made = open_collection("own", path=tmp_path / "store", create=True, embedder=own)
+    made.add(ids=["a", "b"], documents=["apples", "engines"])
+    opened = open_collection("own", path=tmp_path / "store", embedder=own)
+    assert opened.query(query_texts=["apples"], n_results=1)["ids"] == [["a"]]
+    with pytest.raises(CollectionMismatchError, match="Pass the one it was made with"):
+        open_collection("own", path=tmp_path / "store", embedder=MiniLMEmbedder())
 
 
 def test_directory_without_database_is_not_made(tmp_path: Path) -> None:

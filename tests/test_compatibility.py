@@ -13,7 +13,7 @@ import pytest
 from small_models import SmallModel
 from stores import TOPICS, fill, local_client, random_vectors
 
-from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
+from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning
 from minilm_retrieval.store import check_collection
 
@@ -91,6 +91,40 @@ def test_vectors_that_are_not_unit_are_noticed(tmp_path: Path, embedder: MiniLME
     scaled = embedder.encode(TOPICS) * np.linspace(1, 4, 10, dtype=np.float32)[:, None]
     collection = fill(local_client(tmp_path), "docs", scaled, documents=TOPICS, space="ip")
     assert not check_collection(collection, embedder).unit
+
+
+@pytest.mark.parametrize(
+    ("recorded", "refused"),
+    [
+        ("text-embedding-3-small", True),
+        ("paraphrase-MiniLM-L6-v2", True),
+        ("all-MiniLM-L12-v2", True),
+        ("all-minilm:l12", True),
+        ("sentence-transformers/all-MiniLM-L6-v2", False),
+        ("/models/all-MiniLM-L6-v2", False),
+        ("Xenova/all-MiniLM-L6-v2", False),
+        ("all-minilm", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 5])
+def test_where_no_text_tells_the_record_does(
+    tmp_path: Path, embedder: MiniLMEmbedder, recorded: str | None, refused: bool, count: int
+) -> None:
+    collection = fill(local_client(tmp_path), "docs", random_vectors(count))
+    collection._model.configuration_json["embedding_function"] = {
+        "type": "known",
+        "name": "sentence_transformer",
+        "config": {"model_name": recorded},
+    }
+    if not refused:
+        assert check_collection(collection, embedder).empty == (count == 0)
+        return
+    with pytest.raises(CollectionMismatchError, match=f"'docs' is one of the model '{recorded}'"):
+        check_collection(collection, embedder)
+    with pytest.raises(CollectionMismatchError):
+        index_documents(collection, [Document("a", "a text")], embedder)
+    assert collection.count() == count
 
 
 def test_empty_collection_is_accepted(embedder: MiniLMEmbedder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_engine import FakeEngine
 from small_models import SmallModel
@@ -29,6 +30,10 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"max_seq_length": True}, "max_seq_length must be"),
     ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
     ({"threads": "two"}, "threads must be"),
+    ({"normalize": 1}, "normalize must be True or False, got 1"),
+    ({"normalize": "no"}, "normalize must be True or False"),
+    ({"normalize": None}, "normalize must be True or False"),
+    ({"model": ""}, "model must be a hub id or a directory"),
     ({"on_truncate": "silently"}, "on_truncate='silently' is not offered"),
 ]
 
@@ -37,6 +42,13 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
 def test_an_option_that_is_not_offered_is_refused_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOptionError, match=message):
         MiniLMEmbedder(**options)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    embedder = MiniLMEmbedder(max_seq_length=np.int64(16), threads=np.int64(1), normalize=np.bool_(True))  # type: ignore[arg-type]
+    options = (embedder.requested_length, embedder.threads, embedder.normalize)
+    assert options == (16, 1, True)
+    assert [type(option) for option in options] == [int, int, bool]
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:

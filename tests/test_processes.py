@@ -110,6 +110,128 @@ def test_a_fork_while_another_thread_loads_the_model() -> None:
     assert output.strip().endswith("(384,)")
 
 
+@needs_fork
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.3, 0.6])
+def test_a_fork_at_any_moment_of_loading(delay: float) -> None:
+    """The locks that the loading thread holds, such as those of imports, would never be given back in the child."""
+    output = run_python(
+        f"""
+        import faulthandler, os, threading, time
+        from minilm_retrieval import MiniLMEmbedder
+        embedder = MiniLMEmbedder()
+        thread = threading.Thread(target=lambda: embedder.encode("text"))
+        thread.start()
+        time.sleep({delay})
+        pid = os.fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(30, exit=True)
+            os._exit(0 if embedder.encode("text").shape == (384,) else 3)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        thread.join()
+        """
+    )
+    assert output.strip() == "0"
+
+
+@needs_fork
+def test_a_child_that_could_not_wait_says_so() -> None:
+    output = run_python(
+        """
+        import os, threading
+        from minilm_retrieval import MiniLMEmbedder
+        from minilm_retrieval.engines import forks
+        from minilm_retrieval.errors import EngineError
+        forks._PATIENCE = 0.1
+        loads, forked = threading.Event(), threading.Event()
+        def load():
+            with forks.loading():
+                loads.set()
+                forked.wait()
+        thread = threading.Thread(target=load)
+        thread.start()
+        loads.wait()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                MiniLMEmbedder().encode("text")
+            except EngineError as error:
+                os._exit(0 if "Call warmup() before you fork" in str(error) else 3)
+            os._exit(4)
+        forked.set()
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert output.strip() == "0"
+
+
+def test_an_interpreter_that_ends_waits_for_no_engine() -> None:
+    """A first call as late as this fails as any import does then, which Python says on standard error."""
+    output = run_python(
+        """
+        from minilm_retrieval import MiniLMEmbedder
+        embedder = MiniLMEmbedder()
+        class Late:
+            def __del__(self):
+                print("late", flush=True)
+                embedder.encode("text")
+        late = Late()
+        """,
+        timeout=60,
+    )
+    assert output.strip() == "late"
+
+
+@needs_fork
+def test_a_child_may_drop_the_stream_of_a_closed_embedder() -> None:
+    output = run_python(
+        """
+        import faulthandler, gc, os
+        from minilm_retrieval import MiniLMEmbedder
+        with MiniLMEmbedder() as embedder:
+            stream = embedder.encode_stream(["a", "b c"])
+            next(stream)
+        pid = os.fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(30, exit=True)
+            del stream
+            gc.collect()
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert output.strip() == "0"
+
+
+def test_an_embedder_sent_elsewhere_finds_out_its_threads_there() -> None:
+    output = run_python(
+        """
+        import os, pickle
+        from minilm_retrieval import MiniLMEmbedder
+        os.environ["MINILM_THREADS"] = "2"
+        embedder = MiniLMEmbedder()
+        embedder.encode("text")
+        sent = pickle.dumps(embedder)
+        os.environ["MINILM_THREADS"] = "1"
+        other = pickle.loads(sent)
+        print(embedder.threads, embedder.quietly().threads, other.threads)
+        """
+    )
+    assert output.split() == ["2", "2", "1"]
+
+
+def test_the_environment_sets_torchs_threads_and_nothing_else_does() -> None:
+    pytest.importorskip("sentence_transformers")
+    script = """
+        import torch
+        torch.set_num_threads(3)
+        from minilm_retrieval import MiniLMEmbedder
+        MiniLMEmbedder(backend="torch", device="cpu").encode("text")
+        print(torch.get_num_threads())
+        """
+    assert run_python(script, MINILM_THREADS="1").strip() == "1"
+    assert run_python(script).strip() == "3"
+
+
 MAIN = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor

@@ -10,7 +10,13 @@ import pytest
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import Hit, MiniLMEmbedder, Retriever, open_collection
-from minilm_retrieval.errors import InvalidFilterError, InvalidOptionError, InvalidTextError
+from minilm_retrieval.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    InvalidFilterError,
+    InvalidOptionError,
+    InvalidTextError,
+)
 from minilm_retrieval.similarity import cosine_similarity, rank
 
 QUERY = "a pet that likes to sleep"
@@ -66,6 +72,41 @@ def test_lengths_that_the_sample_misses_do_not_hide_neighbours(client: Any, embe
     hits = Retriever(collection, embedder).search(QUERY, k=3)
     assert hits[0].id == "id-01500"
     assert [(hit.id, hit.score) for hit in hits] == brute_force(query, vectors, 3)
+
+
+@pytest.mark.parametrize("length", [1e-4, 0.5, 0.9992, 1.0008, 3.0, 500.0])
+def test_a_vector_of_another_length_added_later_is_found(
+    client: Any, embedder: MiniLMEmbedder, space: str, length: float
+) -> None:
+    query = embedder.encode(QUERY)
+    near = random_vectors(50) * 0.03 + query
+    collection = fill(client, "docs", near / np.linalg.norm(near, axis=1, keepdims=True), space=space)
+    retriever = Retriever(collection, embedder)
+    retriever.search(QUERY)
+    collection.add(ids=["best"], embeddings=[query * np.float32(length)], metadatas=[{"late": True}])
+    for options in ({}, {"exact": True}, {"where": {"late": True}}):
+        assert retriever.search(QUERY, k=1, **options)[0].id == "best"  # type: ignore[arg-type]
+
+
+def test_a_collection_filled_later_is_checked_then(client: Any, embedder: MiniLMEmbedder) -> None:
+    for number, vectors in enumerate((random_vectors(5, 3), random_vectors(10))):
+        name = f"docs-{number}"
+        collection = client.create_collection(name, embedding_function=None)
+        retriever = Retriever(collection, embedder)
+        assert retriever.search(QUERY) == []
+        collection.add(
+            ids=[str(row) for row in range(len(vectors))], embeddings=vectors, documents=TOPICS[: len(vectors)]
+        )
+        for options in ({}, {"exact": True}):
+            with pytest.raises(CollectionMismatchError, match=name):
+                retriever.search(QUERY, **options)  # type: ignore[arg-type]
+
+
+def test_a_collection_deleted_since_is_said(client: Any, embedder: MiniLMEmbedder) -> None:
+    retriever = Retriever(fill(client, "docs", embedder.encode(TOPICS)), embedder)
+    client.delete_collection("docs")
+    with pytest.raises(CollectionNotFoundError, match="Open it again"):
+        retriever.search(QUERY)
 
 
 def test_small_and_filtered_searches_lose_no_neighbour(client: Any, embedder: MiniLMEmbedder) -> None:
@@ -164,8 +205,13 @@ async def test_asearch_leaves_the_event_loop_free(client: Any, embedder: MiniLME
         ({"k": 0}, InvalidOptionError, "k must be a whole number of at least 1, got 0"),
         ({"k": True}, InvalidOptionError, "got True"),
         ({"min_score": 1.5}, InvalidOptionError, "between -1 and 1, got 1.5"),
+        ({"min_score": "0.5"}, InvalidOptionError, "between -1 and 1, got '0.5'"),
         ({"exact": "yes"}, InvalidOptionError, "expected True, False or 'auto'"),
+        ({"exact": 1}, InvalidOptionError, "expected True, False or 'auto'"),
         ({"where": {"$bad": 1}}, InvalidFilterError, "refused the filter"),
+        ({"where": []}, InvalidFilterError, "where is a mapping"),
+        ({"where_document": {"$regex": "("}}, InvalidFilterError, "refused the filter"),
+        ({"where_document": ""}, InvalidFilterError, "where_document is a mapping"),
         ({"query": 5}, InvalidTextError, "got int"),
     ],
 )
@@ -173,6 +219,23 @@ def test_wrong_arguments(client: Any, embedder: MiniLMEmbedder, arguments: Any, 
     collection = fill(client, "docs", embedder.encode(TOPICS), documents=TOPICS)
     with pytest.raises(error, match=message):
         Retriever(collection, embedder).search(**{"query": QUERY, **arguments})
+
+
+@pytest.mark.parametrize("exact", [True, False, "auto"])
+def test_filters_that_a_server_cannot_be_sent_are_refused_as_such(
+    behind: int, embedder: MiniLMEmbedder, exact: Any
+) -> None:
+    collection = open_collection("refusing", host="localhost", port=behind, create=True)
+    collection.upsert(ids=["a"], documents=["a text"])
+    retriever = Retriever(collection, embedder)
+    for where in ({"a": 10**30}, {"a": "\ud800"}):
+        with pytest.raises(InvalidFilterError, match="refused the filter"):
+            retriever.search(QUERY, where=where, exact=exact)
+
+
+def test_options_of_numpy_are_options(client: Any, embedder: MiniLMEmbedder) -> None:
+    retriever = Retriever(fill(client, "docs", embedder.encode(TOPICS), documents=TOPICS), embedder)
+    assert len(retriever.search(QUERY, k=np.int64(3), exact=np.True_)) == 3  # type: ignore[arg-type]
 
 
 def test_query_vectors_of_any_length_and_wrong_ones(client: Any, embedder: MiniLMEmbedder, space: str) -> None:
@@ -183,8 +246,11 @@ def test_query_vectors_of_any_length_and_wrong_ones(client: Any, embedder: MiniL
         found = retriever.search_vectors(embedder.encode(QUERY).astype(float) * 9, k=3, exact=exact)[0]  # type: ignore[arg-type]
         assert [hit.id for hit in found] == [hit.id for hit in expected]
         assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-6)
+    for scale in (1e30, 1e-30):
+        found = retriever.search_vectors(embedder.encode(QUERY) * scale, k=3)[0]
+        assert [hit.id for hit in found] == [hit.id for hit in expected]
     assert retriever.search_vectors([]) == retriever.search_vectors(embedder.encode([])) == []
-    for wrong in ([1.0, 2.0], [[0.0] * 384], [[float("nan")] * 384], [[1.0], [1.0, 2.0]], ["text"]):
+    for wrong in ([1.0, 2.0], [[0.0] * 384], [[float("nan")] * 384], [[1.0], [1.0, 2.0]], ["text"], [[1j] * 384]):
         with pytest.raises(InvalidOptionError, match="query vector"):
             retriever.search_vectors(wrong)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +172,13 @@ def test_a_log_forgets_nothing_and_new_logs_are_empty() -> None:
         log.check(256)
     log.new().check(256)
     assert log.new().policy == "error"
+
+
+def test_a_log_of_any_number_of_texts_is_small() -> None:
+    for policy in ("warn", "ignore", "error"):
+        log = TruncationLog(policy)
+        for position in range(10_000, 0, -1):
+            log.add([position], 300)
+        assert len(pickle.dumps(log)) < 1000
+    with pytest.raises(TextTooLongError, match=r"10000 texts .* position 1 \(300 tokens\), 2 .* and 9995 more"):
+        log.check(256)

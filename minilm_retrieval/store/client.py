@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 _ABOUT_A_FILTER = re.compile(
-    r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree|\bregex\b|64-bit"
-    r"|surrogates not allowed",
-    re.IGNORECASE,
+    r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
 )
 _COLLECTION_GONE = re.compile(r"Collection \S+ does not exist|Collection \[[0-9a-f-]+\] does not exist")
 _INDEX_LACKS_RECORD = "Error finding id"
@@ -203,8 +201,12 @@ class StaleIndexError(StoreError):
 
 
 @contextmanager
-def store_errors(action: str) -> Iterator[None]:
+def store_errors(action: str, filtered: bool = False) -> Iterator[None]:
     """Raise what goes wrong inside as an error of this library that says what was being done.
+
+    Args:
+        action: What is being done.
+        filtered: Whether with a filter of the caller's, which is then what Chroma's complaints are about.
 
     Raises:
         InvalidFilterError: The filter was refused.
@@ -234,6 +236,7 @@ def store_errors(action: str) -> Iterator[None]:
                 f"Chroma failed while {action}: its index has no vector of a record that is stored. If another process "
                 "writes to this directory, try again in a new one; if not, minilm verify says what is damaged."
             ) from error
-        if _ABOUT_A_FILTER.search(message):
-            raise InvalidFilterError(f"Chroma refused the filter: {message}") from error
+        complaint = isinstance(error, (TypeError, ValueError)) or type(error).__name__ == "InvalidArgumentError"
+        if (filtered and complaint) or _ABOUT_A_FILTER.search(message):
+            raise InvalidFilterError(f"Chroma refused the filter: {' '.join(message.split())}") from error
         raise StoreError(f"Chroma failed while {action}: {type(error).__name__}: {message}") from error

@@ -33,11 +33,12 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
     """
     most = page_size(collection._client)
     limit = min(size or most, most)
+    filtered = any(selection.get(name) for name in ("where", "where_document"))
     seen: deque[frozenset[str]] = deque(maxlen=_REMEMBERED)
     offset = forgotten = overlap = 0
     while True:
         rows = min(limit + overlap, max(most, 2))
-        with store_errors(f"reading the collection {collection.name!r}"):
+        with store_errors(f"reading the collection {collection.name!r}", filtered):
             page = collection.get(limit=rows, offset=offset - overlap, **selection)
         ids = page["ids"]
         if overlap and not (ids and _was_read(ids[0], seen)):

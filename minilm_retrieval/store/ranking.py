@@ -106,7 +106,7 @@ def ask_completely(
     """
     # Two opposite queries tell a squared Euclidean distance's cosine from its vector's length.
     queries: list[Any] = [query] if space == "cosine" else [query, -query]
-    with store_errors("searching"):
+    with store_errors("searching", bool(filter)):
         answer = collection.query(
             query_embeddings=queries, n_results=matching, include=["distances"], **filter.arguments()
         )
@@ -162,7 +162,7 @@ def ask_approximately(
         records beyond those asked for may tie with the last; whether all their vectors have unit length.
     """
     wanted = min(k + _EXTRA, count, most_results(collection._client) or count)
-    with store_errors("searching"):
+    with store_errors("searching", bool(filter)):
         answer = collection.query(
             query_embeddings=list(queries), n_results=wanted, include=["embeddings"], **filter.arguments()
         )

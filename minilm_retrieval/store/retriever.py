@@ -210,7 +210,7 @@ class Retriever:
         """Return how many records pass the filter, ``None`` where they are too many to be asked for completely."""
         if not filter:
             return count if count <= self._exact_below else None
-        with store_errors("counting records"):
+        with store_errors("counting records", filtered=True):
             page = self.collection.get(limit=self._exact_below + 1, include=[], **filter.arguments())
         return len(page["ids"]) if len(page["ids"]) <= self._exact_below else None
 

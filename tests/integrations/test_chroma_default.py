@@ -139,3 +139,28 @@ def test_acceleration_for_a_block(default_model: None) -> None:
     with accelerated_default_function():
         assert DefaultEmbeddingFunction.__call__ is not original
     assert DefaultEmbeddingFunction.__call__ is original
+
+
+def test_accelerations_within_each_other(default_model: None) -> None:
+    original = DefaultEmbeddingFunction.__call__
+    accelerate_default_function()
+    outer = DefaultEmbeddingFunction.__call__
+    with accelerated_default_function(threads=1):
+        inner = DefaultEmbeddingFunction.__call__
+        with accelerated_default_function():
+            assert DefaultEmbeddingFunction.__call__ not in (original, outer, inner)
+        assert DefaultEmbeddingFunction.__call__ is inner
+    assert DefaultEmbeddingFunction.__call__ is outer
+    restore_default_function()
+    assert DefaultEmbeddingFunction.__call__ is original
+
+
+def test_what_somebody_else_has_put_there_stays(default_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(self: Any, input: Any) -> Any:
+        return []
+
+    with accelerated_default_function():
+        monkeypatch.setattr(DefaultEmbeddingFunction, "__call__", other)
+    assert DefaultEmbeddingFunction.__call__ is other
+    restore_default_function()
+    assert DefaultEmbeddingFunction.__call__ is other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,13 @@ def test_for_default_does_not_replace_the_registered_default(tmp_path: Path) -> 
 def test_for_default_refuses_what_the_default_decides(option: str) -> None:
     with pytest.raises(InvalidOptionError, match=option):
         MiniLMEmbeddingFunction.for_default(**{option: None})
+
+
+def test_pickled_functions_keep_their_name(function: MiniLMEmbeddingFunction) -> None:
+    for original in (function, MiniLMEmbeddingFunction.for_default()):
+        copied = pickle.loads(pickle.dumps(original))
+        assert (copied.name(), copied.get_config()) == (original.name(), original.get_config())
+
+
+def test_vectors_of_other_lengths_rank_by_cosine_only() -> None:
+    assert MiniLMEmbeddingFunction(normalize=False).supported_spaces() == ["cosine"]
