@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from small_models import SmallModel
 from stores import chroma_server, fill, local_client, random_vectors
 
-from minilm_retrieval import MiniLMEmbedder, open_collection
+from chroma_minilm import MiniLMEmbeddingFunction
+from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidOptionError, StoreError
 from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.collection import space_of, stored_function
@@ -133,6 +135,28 @@ def test_a_collection_of_ones_own_model_embeds_with_it_when_it_is_opened_again(
     assert opened.query(query_texts=["apples"], n_results=1)["ids"] == [["a"]]
     with pytest.raises(CollectionMismatchError, match="Pass the one it was made with"):
         open_collection("own", path=tmp_path / "store", embedder=MiniLMEmbedder())
+
+
+def test_what_is_no_embedder_is_refused(tmp_path: Path) -> None:
+    for wrong in ("all-MiniLM-L6-v2", MiniLMEmbeddingFunction()):
+        with pytest.raises(InvalidOptionError, match="embedder must be a MiniLMEmbedder, got"):
+            open_collection("docs", path=tmp_path, create=True, embedder=wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidOptionError, match="embedder must be a MiniLMEmbedder, got"):
+            Retriever(open_collection("docs", path=tmp_path, create=True), wrong)  # type: ignore[arg-type]
+
+
+async def test_an_asynchronous_client_is_refused(tmp_path: Path) -> None:
+    with chroma_server(tmp_path) as port:
+        client = await chromadb.AsyncHttpClient("localhost", port)
+        with pytest.raises(InvalidOptionError, match="client must be a synchronous Chroma client"):
+            open_collection("docs", client=client)  # type: ignore[arg-type]
+
+
+def test_a_directory_removed_while_it_is_open_is_said(tmp_path: Path) -> None:
+    open_collection("docs", path=tmp_path / "store", create=True)
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(StoreError, match="was removed while this process had it open"):
+        open_collection("docs", path=tmp_path / "store", create=True)
 
 
 def test_directory_without_database_is_not_made(tmp_path: Path) -> None:

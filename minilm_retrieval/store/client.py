@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -109,6 +110,8 @@ def connect(
             raise InvalidOptionError(
                 "A client has its own tenant and database; tenant and database go with path or host."
             )
+        if inspect.iscoroutinefunction(getattr(client, "get_collection", None)):
+            raise InvalidOptionError("client must be a synchronous Chroma client, such as chromadb.HttpClient.")
         return client
     if remote is None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
@@ -149,6 +152,11 @@ def _local_client(path: Path, create: bool, tenant: str | None, database: str | 
         raise DatabaseNotFoundError(f"In {path}: {error}") from error
     except Exception as error:
         raise StoreError(f"The Chroma database at {path} cannot be opened: {error}") from error
+    if not is_database(path):
+        raise StoreError(
+            f"The Chroma database at {path} was removed while this process had it open, and Chroma still has. Take "
+            "another path, or start a new process."
+        )
     return client
 
 

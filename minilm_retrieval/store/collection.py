@@ -127,6 +127,8 @@ def open_collection(
     """
     if space not in SPACES:
         raise InvalidOptionError(f"space={space!r} is not offered; expected one of {', '.join(SPACES)}.")
+    if embedder is not None:
+        checked_embedder(embedder)
     store = connect(
         path=path,
         host=host,
@@ -150,6 +152,16 @@ def open_collection(
         listed = f"There are: {', '.join(names)}." if names else "There are none."
         raise CollectionNotFoundError(f"No collection {name!r} here. {listed} Pass create=True to make it.")
     return _create(store, name, space, embedder)
+
+
+def checked_embedder(embedder: MiniLMEmbedder) -> MiniLMEmbedder:
+    """Return an embedder, having made sure that it is one."""
+    if not hasattr(embedder, "fingerprint"):
+        raise InvalidOptionError(
+            f"embedder must be a MiniLMEmbedder, got {type(embedder).__name__}. That of a MiniLMEmbeddingFunction is "
+            "its attribute embedder."
+        )
+    return embedder
 
 
 def collection_names(client: ClientAPI) -> list[str]:

@@ -12,7 +12,7 @@ from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import records
+from minilm_retrieval.store.collection import checked_embedder, records
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.counting import RecordCount
 from minilm_retrieval.store.freshness import NewestRecord, read_freshly
@@ -52,7 +52,7 @@ class Retriever:
 
     Raises:
         CollectionMismatchError: The collection was embedded by another model, or has vectors of another dimension.
-        InvalidOptionError: This is no Chroma collection, or one of an asynchronous client.
+        InvalidOptionError: This is no Chroma collection, or one of an asynchronous client; or no embedder.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Retriever:
                 "path=...)."
             )
         self.collection = collection
-        self.embedder = embedder if embedder is not None else recorded_embedder(collection)
+        self.embedder = recorded_embedder(collection) if embedder is None else checked_embedder(embedder)
         self._most_results = most_results(collection._client)
         # Where a query may not ask for so many, more records than that are read and compared instead.
         self._exact_below = min(exact_below, self._most_results - 1) if self._most_results else exact_below
