@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from minilm_retrieval.cli.main import app
 from minilm_retrieval.store import open_collection
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
+from minilm_retrieval.store.stored_function import stored_function
 
 
 @pytest.fixture

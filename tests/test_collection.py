@@ -13,8 +13,9 @@ from chroma_minilm import MiniLMEmbeddingFunction
 from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidOptionError, StoreError
 from minilm_retrieval.store.client import connect
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.paging import pages
+from minilm_retrieval.store.stored_function import stored_function
 
 
 @pytest.mark.parametrize("space", ["cosine", "l2", "ip"])

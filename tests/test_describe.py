@@ -19,8 +19,8 @@ from minilm_retrieval.errors import StoreError, StoreUnavailableError
 from minilm_retrieval.maintenance import CollectionSummary, describe_collection, list_collections
 from minilm_retrieval.maintenance.recorded_function import RecordedFunction
 from minilm_retrieval.store import connect
-from minilm_retrieval.store.collection import StoredFunction
 from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
+from minilm_retrieval.store.stored_function import StoredFunction
 
 
 def test_list(tmp_path: Path, fake_engine: FakeEngine, embedder: MiniLMEmbedder) -> None:

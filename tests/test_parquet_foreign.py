@@ -14,7 +14,8 @@ from stores import local_client
 
 from minilm_retrieval.errors import InvalidOptionError, TransferError
 from minilm_retrieval.maintenance import import_collection
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
+from minilm_retrieval.store.stored_function import stored_function
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from stores import TOPICS, fill, local_client, random_vectors
 from minilm_retrieval import MiniLMEmbedder, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, InvalidOptionError, StoreError
 from minilm_retrieval.maintenance import compact_collections, export_collection, import_collection
-from minilm_retrieval.store.collection import stored_function
+from minilm_retrieval.store.stored_function import stored_function
 
 
 @pytest.fixture

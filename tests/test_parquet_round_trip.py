@@ -19,7 +19,7 @@ from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.errors import MissingExtraError, StoreLockedError, TransferError
 from minilm_retrieval.maintenance import export_collection, import_collection, parquet
 from minilm_retrieval.maintenance.records import record_pages
-from minilm_retrieval.store.collection import stored_function
+from minilm_retrieval.store.stored_function import stored_function
 from minilm_retrieval.store.writer_lock import writer_lock
 
 

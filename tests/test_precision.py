@@ -23,7 +23,7 @@ from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.engines.openvino import has_bfloat16
 from minilm_retrieval.errors import EngineError, InvalidOptionError, PrecisionWarning
 from minilm_retrieval.similarity import cosine_similarity
-from minilm_retrieval.store.collection import stored_function
+from minilm_retrieval.store.stored_function import stored_function
 
 COMPARED = int(os.environ.get("MINILM_SOAK_TEXTS", "120"))
 

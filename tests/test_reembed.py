@@ -13,7 +13,8 @@ from subprocesses import run_python
 from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
 from minilm_retrieval.errors import DocumentError, InvalidOptionError, StoreError, TextTooLongError, TruncationWarning
 from minilm_retrieval.maintenance import reembed_collection
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
+from minilm_retrieval.store.stored_function import stored_function
 
 LONG = "word " * 300
 

@@ -65,7 +65,7 @@ def test_which_metadata_is_indexed_is_kept(client: Any) -> None:
 
 def test_the_record_of_a_function_that_is_not_installed_is_kept(client: Any) -> None:
     from minilm_retrieval.maintenance.recorded_function import RecordedFunction
-    from minilm_retrieval.store.collection import StoredFunction, stored_function
+    from minilm_retrieval.store.stored_function import StoredFunction, stored_function
 
     recorded = StoredFunction("somebody_elses", {"model": "large", "window": [1, 2]})
     client.create_collection("docs", embedding_function=RecordedFunction(recorded))

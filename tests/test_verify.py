@@ -21,8 +21,8 @@ from minilm_retrieval import MiniLMEmbedder, open_collection
 from minilm_retrieval.cli.main import app
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.maintenance import CHECKS, verify_collection
-from minilm_retrieval.store.collection import stored_function
 from minilm_retrieval.store.embedding_function import MiniLMEmbeddingFunction
+from minilm_retrieval.store.stored_function import stored_function
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from minilm_retrieval.maintenance.reading import STORE_FAILURES, look_up
 from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.stored_function import stored_function
 from minilm_retrieval.store.stored_text import embedded_text
 
 if TYPE_CHECKING:

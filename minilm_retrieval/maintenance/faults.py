@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
-from minilm_retrieval.store.collection import stored_function
+from minilm_retrieval.store.stored_function import stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection

@@ -14,8 +14,9 @@ from minilm_retrieval.ingest.metadata import unstorable
 from minilm_retrieval.maintenance.parquet_reading import CheckedFile
 from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.maintenance.settings import MARK, CollectionSettings
-from minilm_retrieval.store.collection import SPACES, StoredFunction
+from minilm_retrieval.store.collection import SPACES
 from minilm_retrieval.store.compatibility import ANOTHER_MODEL, SAME_VECTOR, cosines_with_texts
+from minilm_retrieval.store.stored_function import StoredFunction
 from minilm_retrieval.store.stored_text import embedded_text
 
 if TYPE_CHECKING:

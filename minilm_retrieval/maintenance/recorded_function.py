@@ -7,7 +7,7 @@ from typing import Any
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
 
 from minilm_retrieval.errors import InvalidOptionError
-from minilm_retrieval.store.collection import StoredFunction
+from minilm_retrieval.store.stored_function import StoredFunction
 
 
 class RecordedFunction(EmbeddingFunction[Documents]):

@@ -18,9 +18,10 @@ from minilm_retrieval.maintenance.rewrite import Target, rewrite
 from minilm_retrieval.maintenance.settings import CollectionSettings, checked_space
 from minilm_retrieval.maintenance.switch import Mark, recover
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import StoredFunction, open_collection
+from minilm_retrieval.store.collection import open_collection
 from minilm_retrieval.store.local import local_directory
 from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.stored_function import StoredFunction
 from minilm_retrieval.store.stored_text import embedded_text
 from minilm_retrieval.store.writer_lock import writer_lock
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import SPACES, StoredFunction, space_of, stored_function
+from minilm_retrieval.store.collection import SPACES, space_of
+from minilm_retrieval.store.stored_function import StoredFunction, stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection

@@ -13,8 +13,8 @@ from minilm_retrieval.maintenance.faults import OTHER_MODEL, REEMBED, Examples, 
 from minilm_retrieval.maintenance.reading import stacked
 from minilm_retrieval.maintenance.records import Record
 from minilm_retrieval.similarity import cosine_similarity, is_unit
-from minilm_retrieval.store.collection import StoredFunction
 from minilm_retrieval.store.compatibility import ANOTHER_MODEL, SAME_VECTOR
+from minilm_retrieval.store.stored_function import StoredFunction
 from minilm_retrieval.store.stored_text import embedded_text
 
 # What rounding leaves of the cosine with float32, with room: the worst measured are 0.99994 and 0.994. Where nobody

@@ -18,9 +18,10 @@ from minilm_retrieval.maintenance.record_checks import RecordChecks
 from minilm_retrieval.maintenance.vector_checks import VectorChecks, fingerprint_faults, least_cosine
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import space_of, stored_function
+from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.local import forget_stale_indexes, local_directory
 from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.stored_function import stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection

@@ -17,10 +17,11 @@ from minilm_retrieval.errors import (
     StoreUnavailableError,
 )
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import collection_names, open_collection, space_of, stored_function
+from minilm_retrieval.store.collection import collection_names, open_collection, space_of
 from minilm_retrieval.store.hits import Hit
 from minilm_retrieval.store.local import forget_stale_indexes
 from minilm_retrieval.store.retriever import Retriever
+from minilm_retrieval.store.stored_function import stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection

@@ -14,8 +14,9 @@ from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning, PrecisionWarning
 from minilm_retrieval.similarity import cosine_similarity, is_unit
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import StoredFunction, records, space_of, stored_function
+from minilm_retrieval.store.collection import records, space_of
 from minilm_retrieval.store.limits import page_size
+from minilm_retrieval.store.stored_function import StoredFunction, stored_function
 from minilm_retrieval.store.stored_text import embedded_text
 from minilm_retrieval.truncation import caller_depth
 

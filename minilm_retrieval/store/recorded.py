@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError
-from minilm_retrieval.store.collection import stored_function
+from minilm_retrieval.store.stored_function import stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection
