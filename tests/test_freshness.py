@@ -21,11 +21,12 @@ Search = Callable[[Retriever, str], list[str]]
 OTHER = """
 import sys
 from minilm_retrieval import Document, index_documents, open_collection
-collection = open_collection("docs", path=sys.argv[1])
-if sys.argv[2] == "delete":
-    collection.delete(ids=collection.get(limit=5, include=[])["ids"])
-else:
-    index_documents(collection, [Document("new", "a cup of green tea")])
+for path in sys.argv[2:]:
+    collection = open_collection("docs", path=path)
+    if sys.argv[1] == "delete":
+        collection.delete(ids=collection.get(limit=5, include=[])["ids"])
+    else:
+        index_documents(collection, [Document("new", "a cup of green tea")])
 """
 WAYS: dict[str, Search] = {
     "auto": lambda retriever, query: [hit.document or "" for hit in retriever.search(query, k=3)],
@@ -38,32 +39,31 @@ WAYS: dict[str, Search] = {
 }
 
 
-@pytest.fixture
-def collection(tmp_path: Path) -> Any:
-    opened = open_collection("docs", path=tmp_path / "chroma", create=True)
-    index_documents(opened, [Document(f"topic-{number}", text) for number, text in enumerate(TOPICS)])
-    return opened
+def made(path: Path) -> Any:
+    collection = open_collection("docs", path=path, create=True)
+    index_documents(collection, [Document(f"topic-{number}", text) for number, text in enumerate(TOPICS)])
+    return collection
 
 
-@pytest.mark.parametrize("exact_below", [EXACT_BELOW, 1], ids=["small", "large"])
-@pytest.mark.parametrize("way", WAYS)
-def test_what_another_process_adds_and_deletes_is_found(
-    collection: Any, tmp_path: Path, embedder: MiniLMEmbedder, way: str, exact_below: int
-) -> None:
-    retriever, search = Retriever(collection, embedder, exact_below=exact_below), WAYS[way]
-    assert search(retriever, TOPICS[0])[0] == TOPICS[0]
-    run_python(OTHER, str(tmp_path / "chroma"), "delete")
-    found = search(retriever, TOPICS[0])
-    assert len(found) == 3
-    assert set(found) <= set(TOPICS[5:])
-    run_python(OTHER, str(tmp_path / "chroma"), "add")
-    assert search(retriever, "a cup of green tea")[0] == "a cup of green tea"
+def test_what_another_process_adds_and_deletes_is_found(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    # Each with a directory of its own, since one search that notices would help the others.
+    cases = [(search, tmp_path / f"{way}-{below}", below) for below in (EXACT_BELOW, 1) for way, search in WAYS.items()]
+    searches = [(search, Retriever(made(path), embedder, exact_below=below)) for search, path, below in cases]
+    paths = [str(path) for _, path, _ in cases]
+    assert [search(retriever, TOPICS[0])[0] for search, retriever in searches] == [TOPICS[0]] * len(searches)
+    run_python(OTHER, "delete", *paths)
+    for found in [search(retriever, TOPICS[0]) for search, retriever in searches]:
+        assert len(found) == 3
+        assert set(found) <= set(TOPICS[5:])
+    run_python(OTHER, "add", *paths)
+    assert {search(retriever, "a cup of green tea")[0] for search, retriever in searches} == {"a cup of green tea"}
 
 
-def test_a_sound_collection_is_not_called_damaged(collection: Any, tmp_path: Path, embedder: MiniLMEmbedder) -> None:
-    run_python(OTHER, str(tmp_path / "chroma"), "add")
+def test_a_sound_collection_is_not_called_damaged(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
+    collection = made(tmp_path)
+    run_python(OTHER, "add", str(tmp_path))
     assert verify_collection(collection, embedder).sound
-    run_python(OTHER, str(tmp_path / "chroma"), "delete")
+    run_python(OTHER, "delete", str(tmp_path))
     assert Retriever(collection, embedder).search(TOPICS[7], k=1)[0].document == TOPICS[7]
 
 
