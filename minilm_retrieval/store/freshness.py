@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 # In place of the ids of records that the index lacks, which Chroma does not tell; no record has an empty one.
 _UNKNOWN = frozenset({""})
+# Looking for the newest record may take this part of the time.
+_SHARE = 0.05
 T = TypeVar("T")
 
 
@@ -55,6 +58,7 @@ class NewestRecord:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._looked: bytes | None = None
+        self._not_before = float("-inf")
 
     def check(self) -> None:
         """Look whether the index has the newest record, if the directory has changed since that was looked at.
@@ -62,10 +66,13 @@ class NewestRecord:
         Raises:
             StaleIndexError: It has not.
         """
+        began = time.monotonic()
         changes = changes_of(self._collection._client)
-        if changes == self._looked:
+        if changes == self._looked or began < self._not_before:
             return
         with store_errors("reading the newest record"):
             newest = max(0, self._collection.count() - 1)
             self._collection.get(limit=1, offset=newest, include=["embeddings"])
         self._looked = changes
+        # Chroma goes through all records for that, which is too slow for each search between writes of one's own.
+        self._not_before = began + (time.monotonic() - began) / _SHARE
