@@ -54,7 +54,8 @@ class Model:
 
     Raises:
         ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
-        UnsupportedModelError: See :func:`minilm_retrieval.model_config.read_config`.
+        UnsupportedModelError: The tokenizer gives ids that the model has no embedding for; or see
+            :func:`minilm_retrieval.model_config.read_config`.
     """
 
     def __init__(self, files: ModelFiles) -> None:
@@ -64,6 +65,7 @@ class Model:
         self._digest: str | None = None
         if files.standard_weights:
             self._check_companions()
+        self._check_vocabulary()
 
     def weights(self) -> Weights:
         """Read the encoder's weights as float32 arrays under their names in BERT, without a ``bert.`` prefix.
@@ -115,6 +117,16 @@ class Model:
                 raise ModelIntegrityError(
                     f"{directory / 'config.json'} gives {name} as {found!r}, expected {expected!r}. {remedy}"
                 )
+
+    def _check_vocabulary(self) -> None:
+        """Refuse ids that have no embedding: OpenVINO would look them up elsewhere in memory, without an error."""
+        largest, size = self.tokenizer.largest_id, self.config.vocab_size
+        if largest >= size:
+            raise UnsupportedModelError(
+                f"{self.files.directory / TOKENIZER} has token ids up to {largest}, but config.json gives vocab_size "
+                f"{size}, so that ids from {size} on have no embedding. Save the model together with the tokenizer "
+                f"that it was trained with, or give it more embeddings: model.resize_token_embeddings({largest + 1})."
+            )
 
 
 def fingerprint_of(

@@ -28,6 +28,7 @@ IntArray = npt.NDArray[np.int32]
 
 # Of the published file, whose meaning need not be worked out anew in every process.
 STANDARD_TOKENIZER_DIGEST = "01d99a8c677107f848f166301d825a98d0a1df21660a23d3422ba53e328af3b7"
+STANDARD_LARGEST_ID = 30521
 
 _ID_BYTES = np.dtype(np.int32).itemsize
 
@@ -86,6 +87,10 @@ class Tokenizer:
     Texts are tokenised one by one in the calling thread: the parallel mode of the library starts as many threads as
     the machine has processors, whatever the process may use, and does not survive ``fork``.
 
+    Attributes:
+        special_tokens: How many are added to a text.
+        largest_id: The largest id that a text may get; ids need not be without gaps.
+
     Args:
         file: A ``tokenizer.json``.
         lowercase: Lowercase first, as ``do_lower_case`` of ``sentence_bert_config.json`` asks.
@@ -119,6 +124,7 @@ class Tokenizer:
         self._digest = STANDARD_TOKENIZER_DIGEST if published else None
         self._ids = WordIds(self._encode).encode if published or splits_at_spaces(content) else self._encode
         self.special_tokens = 2
+        self.largest_id = STANDARD_LARGEST_ID if published else max(*tokenizer.get_vocab().values(), *specials)
 
     @property
     def vocabulary_size(self) -> int:

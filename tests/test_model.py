@@ -191,6 +191,54 @@ def test_no_tokenizer_at_all_is_refused(small_model: SmallModel) -> None:
         MiniLMEmbedder(directory).encode("text")
 
 
+def without_most_words(model: SmallModel, *kept: str) -> None:
+    """Leave ids as they are, so that there are far fewer of them than the largest says."""
+    content = json.loads((model.directory / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = content["model"]["vocab"]
+    content["model"]["vocab"] = {word: vocabulary[word] for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", *kept)}
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[MASK]"]
+    model.write_json("tokenizer.json", content)
+
+
+def written_anew(model: SmallModel) -> None:
+    model.write_json("tokenizer.json", json.loads((model.directory / "tokenizer.json").read_text(encoding="utf-8")))
+
+
+def with_an_added_token(model: SmallModel) -> None:
+    content = json.loads((model.directory / "tokenizer.json").read_text(encoding="utf-8"))
+    content["added_tokens"].append(content["added_tokens"][0] | {"id": 30522, "content": "[OWN]"})
+    model.write_json("tokenizer.json", content)
+
+
+@pytest.mark.parametrize(
+    ("change", "largest"),
+    [
+        (lambda model: None, 30521),
+        (written_anew, 30521),
+        (lambda model: without_most_words(model, "hello"), 7592),
+        (with_an_added_token, 30522),
+    ],
+    ids=["published", "written anew", "gaps", "added"],
+)
+def test_ids_without_an_embedding_are_refused(
+    small_model: SmallModel, change: Callable[[SmallModel], None], largest: int
+) -> None:
+    small_model.write(vocab_size=largest)
+    change(small_model)
+    with pytest.raises(UnsupportedModelError, match=f"token ids up to {largest}, .* vocab_size {largest}, ") as caught:
+        MiniLMEmbedder(small_model.directory).encode("a")
+    assert f"resize_token_embeddings({largest + 1})" in str(caught.value)
+    other = SmallModel(small_model.directory.with_name("large-enough"), small_model._standard)
+    other.write(vocab_size=largest + 1)
+    change(other)
+    assert MiniLMEmbedder(other.directory).encode("a").shape == (32,)
+
+
+def test_the_largest_id_of_the_published_tokenizer(standard_directory: Path) -> None:
+    tokenizer = load_model().tokenizer
+    assert tokenizer.largest_id == max(tokenizer._tokenizer.get_vocab().values()) == tokenizer.vocabulary_size - 1
+
+
 def test_a_model_is_loaded_once(small_model: SmallModel) -> None:
     directory = small_model.write()
     assert load_model(directory) is load_model(str(directory))
