@@ -19,6 +19,7 @@ from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
 from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
+from minilm_retrieval.tokenizer_config import check_tokenizer_config
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -54,8 +55,8 @@ class Model:
 
     Raises:
         ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
-        UnsupportedModelError: The tokenizer gives ids that the model has no embedding for; or see
-            :func:`minilm_retrieval.model_config.read_config`.
+        UnsupportedModelError: The tokenizer gives ids that the model has no embedding for, or not those that
+            sentence-transformers gives; or see :func:`minilm_retrieval.model_config.read_config`.
     """
 
     def __init__(self, files: ModelFiles) -> None:
@@ -66,6 +67,7 @@ class Model:
         if files.standard_weights:
             self._check_companions()
         self._check_vocabulary()
+        check_tokenizer_config(files.directory, self.tokenizer, self.config.lowercase)
 
     def weights(self) -> Weights:
         """Read the encoder's weights as float32 arrays under their names in BERT, without a ``bert.`` prefix.

@@ -51,7 +51,7 @@ def read_config(directory: Path) -> ModelConfig:
     """
     config = _read_json(directory, "config.json")
     transformer, pooling = _module_paths(directory)
-    settings = _optional_json(directory, f"{transformer}sentence_bert_config.json")
+    settings = optional_json(directory, f"{transformer}sentence_bert_config.json")
     _require(config, "model_type", {"bert"}, directory, "is a model of type")
     _require(config, "position_embedding_type", {None, "absolute"}, directory, "uses position embeddings of type")
     _require(config, "hidden_act", set(_ACTIVATIONS), directory, "uses the activation")
@@ -85,6 +85,15 @@ def read_config(directory: Path) -> ModelConfig:
             f"{directory} sets max_seq_length to {found.max_seq_length}; {MIN_LENGTH} is the least that holds a text."
         )
     return found
+
+
+def optional_json(directory: Path, name: str) -> dict[str, Any]:
+    """Return the content of a file that need not be there, nothing if it is not.
+
+    Raises:
+        As :func:`read_config`.
+    """
+    return _read_json(directory, name) if (directory / name).exists() else {}
 
 
 def _module_paths(directory: Path) -> tuple[str, str]:
@@ -123,12 +132,12 @@ def _own_length(directory: Path, settings: dict[str, Any], max_positions: int) -
     """Return the model's own maximum length in tokens, found where sentence-transformers looks for it."""
     length = settings.get("max_seq_length")
     if length is None:
-        length = _optional_json(directory, "tokenizer_config.json").get("model_max_length")
+        length = optional_json(directory, "tokenizer_config.json").get("model_max_length")
     return min(int(length), max_positions) if length is not None else max_positions
 
 
 def _refuse_default_prompt(directory: Path) -> None:
-    settings = _optional_json(directory, "config_sentence_transformers.json")
+    settings = optional_json(directory, "config_sentence_transformers.json")
     name = settings.get("default_prompt_name")
     if name and (settings.get("prompts") or {}).get(name):
         raise UnsupportedModelError(
@@ -146,10 +155,6 @@ def _require(config: dict[str, Any], key: str, offered: set[Any], directory: Pat
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:
     return _parsed(directory, name, dict)
-
-
-def _optional_json(directory: Path, name: str) -> dict[str, Any]:
-    return _read_json(directory, name) if (directory / name).exists() else {}
 
 
 def _parsed(directory: Path, name: str, kind: type[_Json]) -> _Json:

@@ -108,6 +108,7 @@ class Tokenizer:
             raise ModelIntegrityError(f"{file} is not a readable tokenizer: {error}. Copy the model again.") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        self._normalizer = tokenizer.normalizer
         if lowercase:
             normalizers = [Lowercase()] + ([tokenizer.normalizer] if tokenizer.normalizer is not None else [])
             tokenizer.normalizer = NormalizerSequence(normalizers)
@@ -160,6 +161,16 @@ class Tokenizer:
         """Tokenise a whole text, without special tokens. The library keeps the interpreter locked meanwhile."""
         return _as_bytes(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
 
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the file besides its vocabulary, ``None`` for what its kind of vocabulary lacks."""
+        model = self._tokenizer.model
+        return {
+            "normalizer": _settings_of(self._normalizer),
+            "pre_tokenizer": _settings_of(self._tokenizer.pre_tokenizer),
+            "continuing_subword_prefix": getattr(model, "continuing_subword_prefix", None),
+            "max_input_chars_per_word": getattr(model, "max_input_chars_per_word", None),
+        }
+
     def plain_settings(self) -> str:
         """Return the tokenizer as JSON, without truncation and padding, for libraries that load it themselves."""
         return str(self._tokenizer.to_str())
@@ -169,6 +180,10 @@ class Tokenizer:
         if self._digest is None:
             self._digest = content_digest(self._content)
         return self._digest
+
+
+def _settings_of(step: Any) -> dict[str, Any]:
+    return {} if step is None else dict(json.loads(step.__getstate__()))
 
 
 def _as_bytes(ids: Sequence[int]) -> bytes:

@@ -21,6 +21,7 @@ FLOORS = {
     "model_files": 2,
     "model_config": 2,
     "tokenizer": 2,
+    "tokenizer_config": 2,
     "word_ids": 2,
     "batching": 2,
     "model": 2,
