@@ -7,17 +7,21 @@ do faithfully. Nothing is assumed: a wrong pooling or activation gives vectors t
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minilm_retrieval.errors import MiniLMError, ModelIntegrityError, UnsupportedModelError
+from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 
 _Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
-# [CLS], one token of text, [SEP].
+# The least that holds a text: [CLS], one token, [SEP].
 MIN_LENGTH = 3
+# More than any model has; a damaged number must not become an array of that size.
+_MOST = 1 << 24
+_MOST_LAYERS = 1000
 _POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
 
 
@@ -46,8 +50,8 @@ def read_config(directory: Path) -> ModelConfig:
 
     Raises:
         ModelIntegrityError: A file is not JSON.
-        UnsupportedModelError: A file is missing, or names an architecture, module, activation, position
-            embedding, pooling or prompt that this library does not run.
+        UnsupportedModelError: A file is missing, gives something else than a usable number, or names an architecture,
+            module, activation, position embedding, pooling or prompt that this library does not run.
     """
     config = _read_json(directory, "config.json")
     transformer, pooling = _module_paths(directory)
@@ -57,32 +61,24 @@ def read_config(directory: Path) -> ModelConfig:
     _require(config, "hidden_act", set(_ACTIVATIONS), directory, "uses the activation")
     _require(config, "is_decoder", {None, False}, directory, "sets is_decoder to")
     _refuse_default_prompt(directory)
-    try:
-        max_positions = int(config["max_position_embeddings"])
-        found = ModelConfig(
-            hidden_size=int(config["hidden_size"]),
-            layers=int(config["num_hidden_layers"]),
-            heads=int(config["num_attention_heads"]),
-            intermediate_size=int(config["intermediate_size"]),
-            vocab_size=int(config["vocab_size"]),
-            max_positions=max_positions,
-            layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
-            activation=_ACTIVATIONS[config["hidden_act"]],
-            pooling=_pooling_mode(directory, pooling),
-            max_seq_length=_own_length(directory, settings, max_positions),
-            lowercase=bool(settings.get("do_lower_case", False)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, MiniLMError):
-            raise
-        raise UnsupportedModelError(f"{directory / 'config.json'} lacks a usable value: {error}") from error
-    if found.heads < 1 or found.hidden_size % found.heads:
+    file = directory / "config.json"
+    max_positions = _whole(config, "max_position_embeddings", file, least=MIN_LENGTH)
+    found = ModelConfig(
+        hidden_size=_whole(config, "hidden_size", file),
+        layers=_whole(config, "num_hidden_layers", file, least=0, most=_MOST_LAYERS),
+        heads=_whole(config, "num_attention_heads", file),
+        intermediate_size=_whole(config, "intermediate_size", file),
+        vocab_size=_whole(config, "vocab_size", file),
+        max_positions=max_positions,
+        layer_norm_eps=_epsilon(config, file),
+        activation=_ACTIVATIONS[config["hidden_act"]],
+        pooling=_pooling_mode(directory, pooling),
+        max_seq_length=_own_length(directory, settings, max_positions),
+        lowercase=bool(settings.get("do_lower_case", False)),
+    )
+    if found.hidden_size % found.heads:
         raise UnsupportedModelError(
             f"{directory} has num_attention_heads {found.heads}, which does not divide hidden_size {found.hidden_size}."
-        )
-    if found.max_seq_length < MIN_LENGTH:
-        raise UnsupportedModelError(
-            f"{directory} sets max_seq_length to {found.max_seq_length}; {MIN_LENGTH} is the least that holds a text."
         )
     return found
 
@@ -119,9 +115,9 @@ def _pooling_mode(directory: Path, module: str) -> str:
     file = f"{module}/config.json"
     config = _read_json(directory, file)
     mode = config.get("pooling_mode")
-    modes = [mode] if isinstance(mode, str) else list(mode or [])
+    modes = list(mode) if isinstance(mode, list) else [mode] if mode else []
     modes += [key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on]
-    if len(modes) != 1 or modes[0] not in _POOLINGS:
+    if len(modes) != 1 or modes[0] not in list(_POOLINGS):
         raise UnsupportedModelError(
             f"{directory / file} asks for the pooling {modes}; this library offers mean or cls."
         )
@@ -130,16 +126,27 @@ def _pooling_mode(directory: Path, module: str) -> str:
 
 def _own_length(directory: Path, settings: dict[str, Any], max_positions: int) -> int:
     """Return the model's own maximum length in tokens, found where sentence-transformers looks for it."""
-    length = settings.get("max_seq_length")
-    if length is None:
-        length = optional_json(directory, "tokenizer_config.json").get("model_max_length")
-    return min(int(length), max_positions) if length is not None else max_positions
+    key, file = "max_seq_length", "sentence_bert_config.json"
+    if settings.get(key) is None:
+        key, file = "model_max_length", "tokenizer_config.json"
+        settings = optional_json(directory, file)
+        if settings.get(key) in (None, math.inf):
+            return max_positions
+    return min(_whole(settings, key, directory / file, least=MIN_LENGTH, most=None), max_positions)
 
 
 def _refuse_default_prompt(directory: Path) -> None:
     settings = optional_json(directory, "config_sentence_transformers.json")
     name = settings.get("default_prompt_name")
-    if name and (settings.get("prompts") or {}).get(name):
+    prompts = settings.get("prompts") or {}
+    if not name:
+        return
+    if not isinstance(name, str) or not isinstance(prompts, dict):
+        raise UnsupportedModelError(
+            f"{directory / 'config_sentence_transformers.json'} gives default_prompt_name as {name!r} and prompts as a "
+            f"{type(prompts).__name__}; expected a name, and a dict of texts by name."
+        )
+    if prompts.get(name):
         raise UnsupportedModelError(
             f"{directory} puts the prompt {name!r} before every text (config_sentence_transformers.json); "
             "this library embeds texts as they are."
@@ -148,9 +155,25 @@ def _refuse_default_prompt(directory: Path) -> None:
 
 def _require(config: dict[str, Any], key: str, offered: set[Any], directory: Path, phrase: str) -> None:
     value = config.get(key)
-    if value not in offered:
+    if value not in list(offered):
         names = ", ".join(sorted(str(name) for name in offered if name is not None))
         raise UnsupportedModelError(f"{directory} {phrase} {value!r} (config.json); this library runs: {names}.")
+
+
+def _whole(settings: dict[str, Any], key: str, file: Path, *, least: int = 1, most: int | None = _MOST) -> int:
+    value: Any = settings.get(key)
+    whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"from {least} to {most}" if most is not None else f"from {least} on"
+        raise UnsupportedModelError(f"{file} gives {key} as {value!r}, expected a whole number {bounds}.")
+    return int(value)
+
+
+def _epsilon(config: dict[str, Any], file: Path) -> float:
+    value = config.get("layer_norm_eps", 1e-12)
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise UnsupportedModelError(f"{file} gives layer_norm_eps as {value!r}, expected a small positive number.")
+    return float(value)
 
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:
@@ -165,7 +188,7 @@ def _parsed(directory: Path, name: str, kind: type[_Json]) -> _Json:
             f"{directory} has no {name}. A model directory is one that sentence-transformers wrote "
             "(SentenceTransformer.save_pretrained) or a copy of a model repository."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelIntegrityError(
             f"{directory / name} cannot be read as JSON: {error}. Copy the model again."
         ) from error

@@ -192,6 +192,7 @@ def test_a_missing_file_is_named(small_model: SmallModel, name: str) -> None:
     [
         ("", ModelIntegrityError),
         ("{", ModelIntegrityError),
+        ("[" * 200_000, ModelIntegrityError),
         ("[1, 2]", UnsupportedModelError),
         ("null", UnsupportedModelError),
     ],
@@ -202,15 +203,6 @@ def test_a_file_of_another_form_is_named(
     directory = small_model.write()
     (directory / name).write_text(content)
     with pytest.raises(error, match=name):
-        read_config(directory)
-
-
-@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"])
-@pytest.mark.parametrize("value", [None, "many", [3]])
-def test_an_unusable_value_is_named(small_model: SmallModel, key: str, value: object) -> None:
-    directory = small_model.write()
-    small_model.update_json("config.json", **{key: value})
-    with pytest.raises(UnsupportedModelError, match=r"config\.json"):
         read_config(directory)
 
 
