@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -50,6 +51,9 @@ _ARCHITECTURE = (
 )
 
 
+_LAYER = re.compile(r"(?:bert\.)?encoder\.layer\.(\d{1,9})\.")
+
+
 class Model:
     """One model directory, read and checked.
 
@@ -74,13 +78,15 @@ class Model:
 
         Raises:
             ModelIntegrityError: The file is truncated or not a safetensors file.
-            UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
+            UnsupportedModelError: A tensor is missing, has a shape or type that the configuration does not give, or
+                belongs to a layer beyond those.
         """
         file = self.files.directory / WEIGHTS
         try:
             with safe_open(file, framework="numpy") as tensors:
                 stored = set(tensors.keys())
                 prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
+                _refuse_further_layers(file, stored, self.config.layers)
                 weights = {}
                 for name, shape in tensor_shapes(self.config).items():
                     if prefix + name not in stored:
@@ -198,11 +204,24 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def _check_tensor(name: str, shape: tuple[int, ...], kind: str, expected: tuple[int, ...]) -> None:
     # The number of token types is not in the configuration read here; only the first row is ever used.
-    matches = len(shape) == len(expected) and all(a in (0, b) for a, b in zip(expected, shape, strict=True))
+    matches = len(shape) == len(expected) and all(
+        size == wanted if wanted else size > 0 for wanted, size in zip(expected, shape, strict=True)
+    )
     if not matches or kind not in ("F32", "F16"):
+        sizes = ", ".join(str(size) if size else "1 or more" for size in expected)
         raise UnsupportedModelError(
-            f"The tensor {name} has shape {shape} and type {kind}; expected {expected} in F32 or F16, "
+            f"The tensor {name} has shape {shape} and type {kind}; expected ({sizes}) in F32 or F16, "
             "from the configuration."
+        )
+
+
+def _refuse_further_layers(file: Path, stored: set[str], layers: int) -> None:
+    numbers = {int(found[1]) for name in stored if (found := _LAYER.match(name))}
+    further = numbers - set(range(layers))
+    if further:
+        raise UnsupportedModelError(
+            f"{file} has tensors of {len(numbers)} layers, but config.json gives num_hidden_layers {layers}. "
+            "Correct that, or save the model with fewer layers."
         )
 
 

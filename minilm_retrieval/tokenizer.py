@@ -30,6 +30,8 @@ IntArray = npt.NDArray[np.int32]
 STANDARD_TOKENIZER_DIGEST = "01d99a8c677107f848f166301d825a98d0a1df21660a23d3422ba53e328af3b7"
 STANDARD_LARGEST_ID = 30521
 
+# In cuneiform.
+_RARE_WORD = "\U00012000\U00012001"
 _ID_BYTES = np.dtype(np.int32).itemsize
 
 
@@ -97,7 +99,8 @@ class Tokenizer:
 
     Raises:
         ModelIntegrityError: The file is not a tokenizer.
-        UnsupportedModelError: It does not put exactly one special token before and one after a text.
+        UnsupportedModelError: It does not put exactly one special token before and one after a text, cannot tokenise
+            every text, or has ids of more than 31 bits.
     """
 
     def __init__(self, file: Path, lowercase: bool = False) -> None:
@@ -112,13 +115,11 @@ class Tokenizer:
         if lowercase:
             normalizers = [Lowercase()] + ([tokenizer.normalizer] if tokenizer.normalizer is not None else [])
             tokenizer.normalizer = NormalizerSequence(normalizers)
-        specials = tokenizer.encode("").ids
-        bare = tokenizer.encode("a", add_special_tokens=False).ids
-        if len(specials) != 2 or tokenizer.encode("a").ids != [specials[0], *bare, specials[1]]:
+        specials, bare, whole = _probed(tokenizer, file)
+        if len(specials) != 2 or whole != [specials[0], *bare, specials[1]]:
             raise UnsupportedModelError(
                 f"{file} adds {len(specials)} special tokens to a text; this library expects one before and one after."
             )
-        self._first, self._last = _as_bytes(specials[:1]), _as_bytes(specials[1:])
         self._tokenizer = tokenizer
         self._content = content
         published = hashlib.sha256(content.encode("utf-8")).hexdigest() == STANDARD_SHA256[TOKENIZER]
@@ -126,6 +127,9 @@ class Tokenizer:
         self._ids = WordIds(self._encode).encode if published or splits_at_spaces(content) else self._encode
         self.special_tokens = 2
         self.largest_id = STANDARD_LARGEST_ID if published else max(*tokenizer.get_vocab().values(), *specials)
+        if self.largest_id > np.iinfo(np.int32).max:
+            raise UnsupportedModelError(f"{file} has token ids up to {self.largest_id}; an id must fit into 31 bits.")
+        self._first, self._last = _as_bytes(specials[:1]), _as_bytes(specials[1:])
 
     @property
     def vocabulary_size(self) -> int:
@@ -180,6 +184,18 @@ class Tokenizer:
         if self._digest is None:
             self._digest = content_digest(self._content)
         return self._digest
+
+
+def _probed(tokenizer: Any, file: Path) -> tuple[list[int], list[int], list[int]]:
+    """Return the ids of no text, of a letter, and of the letter with special tokens."""
+    try:
+        # A word of no vocabulary, which needs the token for unknown ones.
+        tokenizer.encode(_RARE_WORD)
+        return tokenizer.encode("").ids, tokenizer.encode("a", add_special_tokens=False).ids, tokenizer.encode("a").ids
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"{file} cannot tokenise every text: {error}. Save the model again with its whole vocabulary."
+        ) from error
 
 
 def _settings_of(step: Any) -> dict[str, Any]:

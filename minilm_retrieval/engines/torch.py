@@ -11,7 +11,7 @@ import numpy as np
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.engines.self_check import SelfCheck
-from minilm_retrieval.errors import EngineError, MissingExtraError, PrecisionWarning
+from minilm_retrieval.errors import EngineError, MiniLMError, MissingExtraError, PrecisionWarning
 from minilm_retrieval.model import Model
 from minilm_retrieval.tokenizer import IntArray
 
@@ -28,7 +28,8 @@ class TorchEngine:
 
     Raises:
         MissingExtraError: sentence-transformers or torch is not installed.
-        EngineError: torch has no such device.
+        EngineError: torch has no such device, cannot run so many threads, or a file that sentence-transformers reads is
+            damaged.
     """
 
     def __init__(self, model: Model, device: str, precision: str, threads: int | None, normalize: bool) -> None:
@@ -40,15 +41,21 @@ class TorchEngine:
         self._torch, self._library = torch, sentence_transformers
         self._normalize = normalize
         if threads is not None:
-            torch.set_num_threads(threads)
+            _set_threads(torch, threads)
         device = _best_device(torch) if device == "auto" else device
         try:
             self._device = torch.device(device)
             self._load(model, precision)
+        except MiniLMError:
+            raise
         except (RuntimeError, AssertionError) as error:
-            if isinstance(error, EngineError):
-                raise
             raise EngineError(f"torch cannot use the device {device!r}: {error}") from error
+        except Exception as error:
+            # It reads files that this library does not, such as special_tokens_map.json.
+            raise EngineError(
+                f"sentence-transformers cannot load {model.files.directory}: {type(error).__name__}: {error} "
+                "Copy the model again, or use backend='openvino'."
+            ) from error
 
     def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """See :class:`minilm_retrieval.engines.engine.Engine`."""
@@ -108,7 +115,7 @@ class TorchEngine:
                 if self._normalize:
                     vectors = torch.nn.functional.normalize(vectors, dim=1)
                 return vectors
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             raise EngineError(f"torch failed on {self._device}: {error}") from error
 
     def _finish(self, vectors: Any) -> FloatArray:
@@ -117,6 +124,13 @@ class TorchEngine:
             return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
         except RuntimeError as error:
             raise EngineError(f"torch failed on {self._device}: {error}") from error
+
+
+def _set_threads(torch: Any, threads: int) -> None:
+    try:
+        torch.set_num_threads(threads)
+    except (RuntimeError, ValueError) as error:
+        raise EngineError(f"torch cannot run {threads} threads: {error}. Give fewer.") from error
 
 
 def _best_device(torch: Any) -> str:
