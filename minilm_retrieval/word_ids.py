@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 _PIECE = 16_384
 # The tokenizer of BERT treats each of these characters as a word.
 _CUT = re.compile("[ \n\t\u4e00-\u9fff\u3400-\u4dbf]")
+# A tokenizer turns other white space into spaces, in its own added tokens too.
+_IN_NO_TOKEN = re.compile(rf"\s|{_CUT.pattern}")
 # Some 200 bytes each. What is longer is rarely a word, and seldom comes again.
 _KNOWN_WORDS = 32_768
 _LONGEST_WORD = 32
@@ -66,7 +68,7 @@ def splits_at_spaces(content: str) -> bool:
     added = [token.get("content", "") for token in settings.get("added_tokens") or []]
     normalizer, splitter = settings.get("normalizer") or {}, settings.get("pre_tokenizer") or {}
     standard = normalizer.get("handle_chinese_chars") and normalizer.get("clean_text")
-    return bool(standard) and splitter.get("type") == "BertPreTokenizer" and not any(_CUT.search(t) for t in added)
+    return bool(standard) and splitter.get("type") == "BertPreTokenizer" and not any(map(_IN_NO_TOKEN.search, added))
 
 
 def _pieces(text: str) -> Iterator[str]:
