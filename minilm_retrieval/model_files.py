@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
+from minilm_retrieval.file_stamps import MODULES, pooling_files
 
 STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 STANDARD_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -24,7 +25,7 @@ STANDARD_SHA256 = {
     WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+    MODULES: "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
     "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
     "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
 }
@@ -181,9 +182,9 @@ def _has_sha256(file: Path, expected: str) -> bool:
 
 
 def _find_on_hub(model: str) -> ModelFiles:
-    directory = _cached(model, "main", (WEIGHTS, TOKENIZER, "config.json", "modules.json"))
+    directory = _cached(model, "main", (WEIGHTS, TOKENIZER, "config.json", MODULES))
     origin = f"Hugging Face cache ({directory})"
-    if directory is None:
+    if directory is None or not _has_all(directory, pooling_files(directory)):
         directory = _download(model, None, _HUB_PATTERNS)
         origin = f"downloaded to {directory}"
     found = _explicit_directory(directory)
@@ -198,7 +199,11 @@ def _cached(model: str, revision: str, names: Iterable[str]) -> Path | None:
     if not isinstance(weights, str):
         return None
     directory = Path(weights).parent
-    return directory if all((directory / name).is_file() for name in names) else None
+    return directory if _has_all(directory, names) else None
+
+
+def _has_all(directory: Path, names: Iterable[str]) -> bool:
+    return all((directory / name).is_file() for name in names)
 
 
 def _download(model: str, revision: str | None, patterns: tuple[str, ...], force: bool = False) -> Path:

@@ -18,6 +18,7 @@ FLOORS = {
     "similarity": 1,
     "progress": 1,
     "truncation": 1,
+    "file_stamps": 2,
     "model_files": 2,
     "model_config": 2,
     "tokenizer": 2,
