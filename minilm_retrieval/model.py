@@ -1,6 +1,7 @@
 """A loaded model: its configuration, tokenizer, weights and fingerprint.
 
-Models are loaded once a process. Weights are read when an engine asks for them and are not kept here.
+Models are loaded once a process, and again when their files have changed. Weights are read when an engine asks for them
+and are not kept here.
 """
 
 from __future__ import annotations
@@ -77,11 +78,38 @@ class Model:
         """Read the encoder's weights as float32 arrays under their names in BERT, without a ``bert.`` prefix.
 
         Raises:
-            ModelIntegrityError: The file is truncated or not a safetensors file.
+            ModelIntegrityError: The file is truncated, not a safetensors file, or not the one that was verified.
             UnsupportedModelError: A tensor is missing, has a shape or type that the configuration does not give, or
                 belongs to a layer beyond those.
         """
-        file = self.files.directory / WEIGHTS
+        weights = self._read_weights(self.files.directory / WEIGHTS)
+        self.check_unchanged()
+        return weights
+
+    def check_unchanged(self) -> None:
+        """Make sure that the weights' file is the one that was verified; for engines that read it themselves, too.
+
+        Raises:
+            ModelIntegrityError: It was changed or removed since.
+        """
+        if not self.files.stamp.has_same_weights():
+            raise ModelIntegrityError(
+                f"{self.files.directory / WEIGHTS} was changed or removed since it was verified. "
+                "Make a new MiniLMEmbedder, which reads the model anew."
+            )
+
+    def fingerprint(self, max_seq_length: int, normalize: bool) -> str:
+        """Return the hexadecimal digest of all that decides a vector, see :func:`fingerprint_of`."""
+        return fingerprint_of(
+            self._weights_digest,
+            self.tokenizer.digest(),
+            self.config,
+            max_seq_length=max_seq_length,
+            normalize=normalize,
+        )
+
+    def _read_weights(self, file: Path) -> Weights:
+        self.check_unchanged()
         try:
             with safe_open(file, framework="numpy") as tensors:
                 stored = set(tensors.keys())
@@ -95,18 +123,8 @@ class Model:
                     _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
                     weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
                 return weights
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
-
-    def fingerprint(self, max_seq_length: int, normalize: bool) -> str:
-        """Return the hexadecimal digest of all that decides a vector, see :func:`fingerprint_of`."""
-        return fingerprint_of(
-            self._weights_digest,
-            self.tokenizer.digest(),
-            self.config,
-            max_seq_length=max_seq_length,
-            normalize=normalize,
-        )
 
     @property
     def _weights_digest(self) -> str:
@@ -230,13 +248,17 @@ _lock = threading.Lock()
 
 
 def load_model(model: str | os.PathLike[str] | None = None) -> Model:
-    """Find, verify and read a model, once a process; see :func:`minilm_retrieval.model_files.find_model`."""
+    """Find, verify and read a model, once a process and again when its files have changed.
+
+    The same object means the same files. See :func:`minilm_retrieval.model_files.find_model`.
+    """
     name = "" if model is None else os.fspath(model)
     key = (name, str(Path(name).resolve()) if name else "")
     with _lock:
-        if key not in _models:
-            _models[key] = Model(find_model(model))
-        return _models[key]
+        loaded = _models.get(key)
+        if loaded is None or not loaded.files.stamp.is_current():
+            loaded = _models[key] = Model(find_model(model))
+        return loaded
 
 
 def _reset_after_fork() -> None:

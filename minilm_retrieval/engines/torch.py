@@ -79,6 +79,7 @@ class TorchEngine:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
+        model.check_unchanged()
         # Weights stored as float16 are computed with in float32, as by the other engine.
         encoder.to({"float32": torch.float32, "bfloat16": torch.bfloat16}[precision])
         self._transformer, self._pooling = encoder[0], encoder[1]
