@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from minilm_retrieval.cpu import ENVIRONMENT_VARIABLE, stream_plan, thread_budget
-from minilm_retrieval.engines import EngineKey, close_engine, get_engine
+from minilm_retrieval.engines import EngineKey, close_engine, get_engine, load_with_runtime
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError, InvalidOptionError, InvalidTextError
 from minilm_retrieval.model import Model, load_model
@@ -79,6 +79,7 @@ class MiniLMEmbedder:
         self._threads: int | None = None
         self._key: EngineKey | None = None
         self._prepared: Pipeline | None = None
+        self._loaded: Model | None = None
 
     @overload
     def encode(self, texts: str, show_progress: bool = False) -> FloatArray: ...
@@ -202,7 +203,8 @@ class MiniLMEmbedder:
         """
         if self._closed:
             raise EngineError("This embedder was closed. Make a new one.")
-        engine = get_engine(self._engine_key, self)
+        self._loaded = self._loaded or load_with_runtime(self._engine_key)
+        engine = get_engine(self._engine_key, self, self._loaded)
         pipeline = self._prepared
         if pipeline is None or pipeline.engine is not engine:
             on_cpu = self.backend == "openvino" or self.device == "cpu"
@@ -219,7 +221,7 @@ class MiniLMEmbedder:
     def quietly(self) -> MiniLMEmbedder:
         """Return an embedder of the same options and engine that says nothing about truncation."""
         twin = copy.copy(self)
-        twin._threads, twin._key = self._threads, self._key
+        twin._threads, twin._key, twin._loaded = self._threads, self._key, self._loaded
         twin.on_truncate = "ignore"
         twin._truncation = TruncationLog.checked("ignore")
         twin._prepared = None
@@ -240,7 +242,7 @@ class MiniLMEmbedder:
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process makes an engine of its own, with as many threads as it may have.
-        return {**self.__dict__, "_prepared": None, "_threads": None, "_key": None}
+        return {**self.__dict__, "_prepared": None, "_loaded": None, "_threads": None, "_key": None}
 
     def __enter__(self) -> MiniLMEmbedder:
         return self
@@ -256,7 +258,9 @@ class MiniLMEmbedder:
 
     @property
     def _model(self) -> Model:
-        return load_model(self.model_name)
+        # An embedder keeps its model, though its files may change: a collection is searched with what it was made with.
+        self._loaded = self._loaded or load_model(self.model_name)
+        return self._loaded
 
     @property
     def _engine_key(self) -> EngineKey:

@@ -9,21 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import threading
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
 from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
 from minilm_retrieval.tokenizer_config import check_tokenizer_config
-
-Weights = dict[str, npt.NDArray[np.float32]]
+from minilm_retrieval.weights import Weights, read_weights, weights_digest
 
 STANDARD_CONFIG = ModelConfig(
     hidden_size=384,
@@ -52,9 +46,6 @@ _ARCHITECTURE = (
 )
 
 
-_LAYER = re.compile(r"(?:bert\.)?encoder\.layer\.(\d{1,9})\.")
-
-
 class Model:
     """One model directory, read and checked.
 
@@ -79,10 +70,10 @@ class Model:
 
         Raises:
             ModelIntegrityError: The file is truncated, not a safetensors file, or not the one that was verified.
-            UnsupportedModelError: A tensor is missing, has a shape or type that the configuration does not give, or
-                belongs to a layer beyond those.
+            UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
         """
-        weights = self._read_weights(self.files.directory / WEIGHTS)
+        self.check_unchanged()
+        weights = read_weights(self.files.directory / WEIGHTS, self.config)
         self.check_unchanged()
         return weights
 
@@ -107,24 +98,6 @@ class Model:
             max_seq_length=max_seq_length,
             normalize=normalize,
         )
-
-    def _read_weights(self, file: Path) -> Weights:
-        self.check_unchanged()
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                stored = set(tensors.keys())
-                prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
-                _refuse_further_layers(file, stored, self.config.layers)
-                weights = {}
-                for name, shape in tensor_shapes(self.config).items():
-                    if prefix + name not in stored:
-                        raise UnsupportedModelError(f"{file} lacks the tensor {name}, which config.json asks for.")
-                    described = tensors.get_slice(prefix + name)
-                    _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
-                    weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
-                return weights
-        except (SafetensorError, OSError) as error:
-            raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
 
     @property
     def _weights_digest(self) -> str:
@@ -180,67 +153,6 @@ def standard_fingerprint(max_seq_length: int = 256, normalize: bool = True) -> s
         max_seq_length=max_seq_length,
         normalize=normalize,
     )
-
-
-def weights_digest(weights: Weights) -> str:
-    """Return the SHA-256 over names, shapes and float32 values, the same however the file was written."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(f"{name}{weights[name].shape}".encode())
-        digest.update(np.ascontiguousarray(weights[name]).data)
-    return digest.hexdigest()
-
-
-def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every tensor of the encoder."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (config.vocab_size, hidden),
-        "embeddings.position_embeddings.weight": (config.max_positions, hidden),
-        "embeddings.token_type_embeddings.weight": (0, hidden),
-        "embeddings.LayerNorm.weight": (hidden,),
-        "embeddings.LayerNorm.bias": (hidden,),
-    }
-    for layer in range(config.layers):
-        block = f"encoder.layer.{layer}."
-        matrices = {
-            "attention.self.query": (hidden, hidden),
-            "attention.self.key": (hidden, hidden),
-            "attention.self.value": (hidden, hidden),
-            "attention.output.dense": (hidden, hidden),
-            "intermediate.dense": (inner, hidden),
-            "output.dense": (hidden, inner),
-        }
-        for name, shape in matrices.items():
-            shapes[f"{block}{name}.weight"] = shape
-            shapes[f"{block}{name}.bias"] = shape[:1]
-        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            shapes[f"{block}{name}.weight"] = (hidden,)
-            shapes[f"{block}{name}.bias"] = (hidden,)
-    return shapes
-
-
-def _check_tensor(name: str, shape: tuple[int, ...], kind: str, expected: tuple[int, ...]) -> None:
-    # The number of token types is not in the configuration read here; only the first row is ever used.
-    matches = len(shape) == len(expected) and all(
-        size == wanted if wanted else size > 0 for wanted, size in zip(expected, shape, strict=True)
-    )
-    if not matches or kind not in ("F32", "F16"):
-        sizes = ", ".join(str(size) if size else "1 or more" for size in expected)
-        raise UnsupportedModelError(
-            f"The tensor {name} has shape {shape} and type {kind}; expected ({sizes}) in F32 or F16, "
-            "from the configuration."
-        )
-
-
-def _refuse_further_layers(file: Path, stored: set[str], layers: int) -> None:
-    numbers = {int(found[1]) for name in stored if (found := _LAYER.match(name))}
-    further = numbers - set(range(layers))
-    if further:
-        raise UnsupportedModelError(
-            f"{file} has tensors of {len(numbers)} layers, but config.json gives num_hidden_layers {layers}. "
-            "Correct that, or save the model with fewer layers."
-        )
 
 
 _models: dict[tuple[str, str], Model] = {}

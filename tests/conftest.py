@@ -113,7 +113,7 @@ def real_texts(embedder: MiniLMEmbedder) -> list[str]:
 def fake_engine(monkeypatch: pytest.MonkeyPatch, standard_directory: Path) -> FakeEngine:
     """An engine that takes no time, put in the place of every engine of the embedder."""
     engine = FakeEngine()
-    monkeypatch.setattr("minilm_retrieval.embedder.get_engine", lambda key, user: engine)
+    monkeypatch.setattr("minilm_retrieval.embedder.get_engine", lambda key, user, model: engine)
     return engine
 
 

@@ -25,7 +25,7 @@ def engine(
     """Each engine, with a small model: what is held here does not depend on what the numbers are."""
     directory = SmallModel(tmp_path_factory.mktemp("small") / "model", standard_directory).write()
     with MiniLMEmbedder(directory, threads=2, **engine_options) as embedder:
-        yield get_engine(embedder._engine_key, embedder)
+        yield get_engine(embedder._engine_key, embedder, embedder._model)
 
 
 def batches_of(texts: list[str]) -> list[Batch]:
@@ -110,7 +110,7 @@ def test_a_batch_that_fails_is_an_engine_error_and_nobody_waits_for_ever(small_m
         from minilm_retrieval.errors import EngineError
 
         embedder = MiniLMEmbedder(sys.argv[1], threads=2)
-        engine = get_engine(embedder._engine_key, embedder)
+        engine = get_engine(embedder._engine_key, embedder, embedder._model)
         ones = np.ones((2, 8), dtype=np.int32)
         good, bad = Batch((0, 1), ones, ones), Batch((0, 1), ones, ones)
         for packed in (False, True):

@@ -65,7 +65,7 @@ def test_equal_options_share_one_engine(small_model: SmallModel, builds: Counter
         embedder.encode(many)
     assert builds.calls == 1
     assert compilations.calls == 2, "once for latency and once for throughput"
-    assert get_engine(key_of(first), first) is get_engine(key_of(second), second)
+    assert get_engine(key_of(first), first, first._model) is get_engine(key_of(second), second, second._model)
 
 
 def test_a_quiet_twin_uses_the_same_engine_and_may_outlive_it(small_model: SmallModel, builds: Counter) -> None:
@@ -130,7 +130,7 @@ def test_closing_the_last_user_frees_the_engine(small_model: SmallModel) -> None
     first, second = MiniLMEmbedder(directory), MiniLMEmbedder(directory)
     first.encode("text")
     second.encode("text")
-    engine = weakref.ref(get_engine(key_of(first), first))
+    engine = weakref.ref(get_engine(key_of(first), first, first._model))
     first.close()
     gc.collect()
     assert engine() is not None, "the second still uses it"
@@ -145,7 +145,7 @@ def test_an_embedder_that_was_dropped_without_close_is_no_user(small_model: Smal
     kept, dropped = MiniLMEmbedder(directory), MiniLMEmbedder(directory)
     kept.encode("text")
     dropped.encode("text")
-    engine = weakref.ref(get_engine(key_of(kept), kept))
+    engine = weakref.ref(get_engine(key_of(kept), kept, kept._model))
     del dropped
     gc.collect()
     kept.close()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minilm_retrieval.engines.folded_weights import FIRST_NORM, PROJECTIONS, folded_weights
-from minilm_retrieval.model import Weights, load_model
+from minilm_retrieval.model import load_model
+from minilm_retrieval.weights import Weights
 
 BLOCK = "encoder.layer.1."
 BEFORE = "encoder.layer.0.output.LayerNorm"

@@ -24,6 +24,7 @@ FLOORS = {
     "tokenizer": 2,
     "tokenizer_config": 2,
     "word_ids": 2,
+    "weights": 2,
     "batching": 2,
     "model": 2,
     "options": 3,

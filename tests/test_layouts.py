@@ -71,7 +71,7 @@ def test_packed_and_padded_vectors_are_the_same() -> None:
     sequences = [embedder.tokenizer.tokenize(text, 256).ids for text in texts]
     mixed = [padded_batch(sequences[start:][:8], range(8), 256) for start in range(0, 40, 8)]
     batches = [*mixed, *make_batches(sequences, 512, 2, 256)]
-    engine = get_engine(embedder._engine_key, embedder)
+    engine = get_engine(embedder._engine_key, embedder, embedder._model)
     packed = list(engine.embed(batches))
     for batch, vectors in zip(batches, packed, strict=True):
         alone = next(iter(engine.embed([batch])))

@@ -14,14 +14,9 @@ from small_models import SmallModel
 
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
-from minilm_retrieval.model import (
-    STANDARD_WEIGHTS_DIGEST,
-    load_model,
-    standard_fingerprint,
-    tensor_shapes,
-    weights_digest,
-)
+from minilm_retrieval.model import STANDARD_WEIGHTS_DIGEST, load_model, standard_fingerprint
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, content_digest
+from minilm_retrieval.weights import tensor_shapes, weights_digest
 from minilm_retrieval.word_ids import splits_at_spaces
 
 FINGERPRINT = "2d3ebe26d5a3c425d2a0ad7ce2c62869"  # stored in users' collections: a change makes them all unreadable

@@ -24,7 +24,7 @@ def weights_stay_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError(f"weights were opened: {arguments}")
 
-    monkeypatch.setattr("minilm_retrieval.model.safe_open", refuse)
+    monkeypatch.setattr("minilm_retrieval.weights.safe_open", refuse)
 
 
 def test_the_changes_are_changes_that_can_be_read(standard_directory: Path) -> None:

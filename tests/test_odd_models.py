@@ -99,17 +99,6 @@ def test_prompts_of_another_form_are_refused(small_model: SmallModel, settings: 
         read_config(directory)
 
 
-@pytest.mark.parametrize("prefix", ["", "bert."])
-@pytest.mark.parametrize("layers", [0, 1])
-def test_layers_that_would_not_be_run_are_refused(small_model: SmallModel, layers: int, prefix: str) -> None:
-    directory = small_model.write()
-    weights = load_file(directory / "model.safetensors")
-    small_model.save_weights({f"{prefix}{name}": array for name, array in weights.items()})
-    small_model.update_json("config.json", num_hidden_layers=layers)
-    with pytest.raises(UnsupportedModelError, match=f"tensors of 2 layers, .* num_hidden_layers {layers}"):
-        MiniLMEmbedder(directory).encode("text")
-
-
 def test_no_token_type_at_all_is_refused(small_model: SmallModel) -> None:
     directory = small_model.write()
     weights = load_file(directory / "model.safetensors")

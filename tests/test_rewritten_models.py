@@ -89,6 +89,18 @@ def test_a_new_embedder_has_the_new_vectors(small_model: SmallModel) -> None:
     assert np.abs(vectors - old).max() > 0.01
 
 
+def test_an_embedder_keeps_its_model_and_a_new_one_has_the_new(small_model: SmallModel) -> None:
+    directory = small_model.write()
+    old = MiniLMEmbedder(directory)
+    vectors, fingerprint = old.encode(["a text", "another"]), old.fingerprint
+    other_weights(small_model)
+    new = MiniLMEmbedder(directory)
+    assert new.fingerprint != fingerprint
+    assert np.abs(new.encode(["a text", "another"]) - vectors).max() > 0.01
+    assert np.array_equal(old.encode(["a text", "another"]), vectors)
+    assert old.fingerprint == old.quietly().fingerprint == fingerprint
+
+
 def test_a_model_that_was_refused_is_read_when_mended(small_model: SmallModel) -> None:
     directory = small_model.write()
     before = load_model(directory)
@@ -131,7 +143,7 @@ def test_weights_that_change_while_they_are_read_are_refused(
         (small_model.directory / WEIGHTS).touch()
         return opened
 
-    monkeypatch.setattr("minilm_retrieval.model.safe_open", open_and_change)
+    monkeypatch.setattr("minilm_retrieval.weights.safe_open", open_and_change)
     with pytest.raises(ModelIntegrityError, match="was changed or removed"):
         model.weights()
 

@@ -21,7 +21,7 @@ def sequence(length: int) -> IntArray:
 @pytest.mark.parametrize("length", range(2, SHORT_LENGTH + 5))
 def test_alone_as_in_a_batch(length: int) -> None:
     embedder = MiniLMEmbedder(threads=2)
-    engine = get_engine(embedder._engine_key, embedder)
+    engine = get_engine(embedder._engine_key, embedder, embedder._model)
     tokens = sequence(length)
     alone = next(iter(engine.embed([single_batch(tokens)])))
     twice = next(iter(engine.embed([padded_batch([tokens, sequence(40)], [0, 1], bucket_length(40))])))

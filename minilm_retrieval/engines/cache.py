@@ -38,13 +38,16 @@ class EngineKey:
     normalize: bool
 
 
+_Place = tuple[EngineKey, Model]
+
+
 class _Cache:
     """Engines and the embedders that use them. A child of ``fork`` gets a new one."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.engines: dict[EngineKey, Engine] = {}
-        self.users: dict[EngineKey, weakref.WeakSet[object]] = {}
+        self.engines: dict[_Place, Engine] = {}
+        self.users: dict[_Place, weakref.WeakSet[object]] = {}
         # Those too that only a call that has not ended holds.
         self.made: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -53,36 +56,39 @@ _cache = _Cache()
 _torch_lost = False
 
 
-def get_engine(key: EngineKey, user: object) -> Engine:
+def get_engine(key: EngineKey, user: object, model: Model) -> Engine:
     """Return the process's engine for this key, made on first use.
 
     Args:
         key: Which engine.
         user: Who uses it, held weakly; see :func:`close_engine`.
+        model: The loaded model, whose files may have changed since it was loaded for others.
     """
-    cache = _cache
+    cache, place = _cache, (key, model)
     with cache.lock:
-        if key not in cache.engines:
-            cache.users.setdefault(key, weakref.WeakSet())
+        if place not in cache.engines:
             with loading():
-                with _imported_meanwhile(key.backend):
-                    model = load_model(key.model)
-                cache.engines[key] = engine = _make(key, model)
+                cache.engines[place] = engine = _make(key, model)
+            cache.users[place] = weakref.WeakSet()
             cache.made.add(engine)
-        cache.users[key].add(user)
-        return cache.engines[key]
+        cache.users[place].add(user)
+        return cache.engines[place]
 
 
 def close_engine(key: EngineKey, user: object) -> None:
     """Let go of an engine; its memory is freed when no other live user is left."""
     with _cache.lock:
-        users = _cache.users.get(key)
-        if users is None:
-            return
-        users.discard(user)
-        if not users:
-            _cache.engines.pop(key, None)
-            _cache.users.pop(key, None)
+        for place in [place for place in _cache.users if place[0] == key]:
+            users = _cache.users[place]
+            users.discard(user)
+            if not users:
+                del _cache.engines[place], _cache.users[place]
+
+
+def load_with_runtime(key: EngineKey) -> Model:
+    """Load an engine's model, and import its runtime meanwhile."""
+    with loading(), _imported_meanwhile(key.backend):
+        return load_model(key.model)
 
 
 @contextmanager
@@ -131,7 +137,7 @@ def _reset_after_fork() -> None:
     They are never freed, since that would wait for those threads.
     """
     global _cache, _torch_lost
-    _torch_lost = _torch_lost or any(key.backend == "torch" for key in _cache.engines)
+    _torch_lost = _torch_lost or any(key.backend == "torch" for key, _ in _cache.engines)
     keep_for_ever((_cache, list(_cache.made)))
     _cache = _Cache()
 

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from minilm_retrieval.model import Weights
 from minilm_retrieval.model_config import ModelConfig
+from minilm_retrieval.weights import Weights
 
 PROJECTIONS = ("query", "key", "value")
 TOGETHER = "projections"
@@ -28,7 +28,7 @@ def folded_weights(config: ModelConfig, weights: Weights) -> Weights:
 
     Args:
         config: The architecture.
-        weights: All tensors of :func:`minilm_retrieval.model.tensor_shapes`, float32.
+        weights: All tensors of :func:`minilm_retrieval.weights.tensor_shapes`, float32.
     """
     weights = dict(weights)
     norm = FIRST_NORM

@@ -11,8 +11,8 @@ import numpy as np
 from minilm_retrieval.engines.folded_weights import FIRST_NORM, PROJECTIONS, TOGETHER
 from minilm_retrieval.engines.layouts import Layout, Node, PackedLayout, PaddedLayout, constant, integer, integers
 from minilm_retrieval.engines.runtime import ops, ov
-from minilm_retrieval.model import Weights
 from minilm_retrieval.model_config import ModelConfig
+from minilm_retrieval.weights import Weights
 
 _MASKED = np.float32(np.finfo(np.float32).min)
 

@@ -18,9 +18,10 @@ from minilm_retrieval.engines.folded_weights import TOGETHER
 from minilm_retrieval.engines.layouts import Node, constant, integers
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
 from minilm_retrieval.engines.runtime import ops, ov
-from minilm_retrieval.model import Model, Weights
+from minilm_retrieval.model import Model
 from minilm_retrieval.model_config import ModelConfig
 from minilm_retrieval.tokenizer import IntArray
+from minilm_retrieval.weights import Weights
 
 _LARGEST = 127
 _SAMPLE_ROWS, _SAMPLE_LENGTH = 16, 16
