@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -252,7 +252,8 @@ def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
     """
     if isinstance(texts, (str, bytes)):
         raise InvalidTextError(f"Expected a list of texts, got one {type(texts).__name__}. Put it in a list: [text].")
-    if not isinstance(texts, Iterable):
+    # An array without dimensions has the method of an iterable, and holds one item.
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or getattr(texts, "ndim", 1) == 0:
         raise InvalidTextError(f"Expected a text or a list of texts, got {type(texts).__name__}.")
     listed = list(texts)
     for position, text in enumerate(listed):

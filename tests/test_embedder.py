@@ -137,6 +137,13 @@ def test_what_is_no_text_and_no_sequence_is_named_by_type(fake_engine: FakeEngin
             call(wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"a text": 1}, np.array("a text")])
+def test_what_holds_texts_but_is_no_list_of_them_is_named_by_type(fake_engine: FakeEngine, wrong: Any) -> None:
+    for call in (MiniLMEmbedder().encode, MiniLMEmbedder().count_tokens):
+        with pytest.raises(InvalidTextError, match=f"Expected a text or a list of texts, got {type(wrong).__name__}"):
+            call(wrong)
+
+
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_a_vector_that_is_not_finite_is_an_error_with_the_position(fake_engine: FakeEngine, row: int) -> None:
     """The longest comes first, so the rows of the engine are the texts at positions 4, 1 and 0."""
