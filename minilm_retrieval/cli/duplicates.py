@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from minilm_retrieval.analysis.duplicates import DEFAULT_THRESHOLD
 from minilm_retrieval.cli import options, texts
 from minilm_retrieval.cli.shown import place, print_texts
+from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.similarity import checked_threshold
 
@@ -77,9 +77,7 @@ def _print_json(rows: Iterable[tuple[Any, ...]]) -> None:
     """Print a list, one pair after the other, since there may be millions of them."""
     opening = "[\n"
     for row in rows:
-        typer.echo(
-            f"{opening}  {json_module.dumps(dict(zip(_FIELDS, row, strict=True)), ensure_ascii=False)}", nl=False
-        )
+        typer.echo(f"{opening}  {as_json(dict(zip(_FIELDS, row, strict=True)))}", nl=False)
         opening = ",\n"
     typer.echo("[]" if opening == "[\n" else "\n]")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
 from minilm_retrieval.progress import progress_bar
@@ -72,7 +72,7 @@ def _count(file: str | None) -> int | None:
 def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:
     for text, vector in zip(texts, vectors, strict=True):
         if json:
-            typer.echo(json_module.dumps({"text": text, "embedding": vector.tolist()}, ensure_ascii=False))
+            typer.echo(as_json({"text": text, "embedding": vector.tolist()}))
         else:
             numbers = " ".join(f"{number:+.4f}" for number in vector[:_SHOWN])
             typer.echo(f"{text[:60]}\n  {numbers} ... ({len(vector)} numbers)")

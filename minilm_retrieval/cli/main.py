@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,12 +19,14 @@ from minilm_retrieval.cli.eval import eval_app
 from minilm_retrieval.cli.groups import ungrouped
 from minilm_retrieval.cli.index import index
 from minilm_retrieval.cli.map import map_
+from minilm_retrieval.cli.options import FAILURE
 from minilm_retrieval.cli.reembed import reembed
 from minilm_retrieval.cli.remove import remove
 from minilm_retrieval.cli.scaleout import IndexCommand
 from minilm_retrieval.cli.search import search
 from minilm_retrieval.cli.serve import serve
 from minilm_retrieval.cli.similarity import similarity
+from minilm_retrieval.cli.streams import OutputError, flush_output, prepare_output
 from minilm_retrieval.cli.transfer import export, import_
 from minilm_retrieval.cli.verify import verify
 
@@ -60,4 +63,14 @@ def options(
 
 def run() -> None:
     """Run the command line."""
-    app()
+    prepare_output()
+    try:
+        try:
+            app()
+        finally:
+            flush_output()
+    except OutputError as error:
+        typer.echo(f"minilm: {error}", err=True)
+        sys.exit(FAILURE)
+    except BrokenPipeError:
+        sys.exit(FAILURE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError, MiniLMError
 from minilm_retrieval.store.recorded import recorded_embedder
@@ -106,7 +106,7 @@ def embedder_for(collection: Any, model: str | None, threads: int | None, precis
 
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(as_json(value, indent=2))
 
 
 @contextmanager
