@@ -136,6 +136,25 @@ def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
     np.testing.assert_allclose(np.load(folder / "out.npy"), embedder.encode(["one", "two"]), atol=1e-6)
 
 
+@pytest.mark.parametrize("by_name", [True, False], ids=["file", "standard input"])
+@pytest.mark.usefixtures("fake_engine")
+def test_embed_reads_standard_input_as_it_reads_a_file(by_name: bool, tmp_path: Path) -> None:
+    def embedded(content: bytes) -> Any:
+        file = tmp_path / "lines.txt"
+        file.write_bytes(content)
+        given, stdin = (("--input", str(file)), b"") if by_name else ((), content)
+        return CliRunner().invoke(app, ["embed", "--json", *given], input=stdin)
+
+    lines = embedded(b"\xef\xbb\xbfone\r\ntwo\rthr\xc3\xa9e\n\nfour").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["one", "two", "thr\u00e9e", "", "four"]
+    name = tmp_path / "lines.txt" if by_name else "standard input"
+    for content in ("caf\u00e9 noir\n".encode("latin-1"), "one\n".encode("utf-16"), "one\n".encode("utf-16-le")):
+        refused = embedded(content)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith(f"minilm: {name} cannot be read: expected UTF-8 text")
+        assert refused.stderr.count("\n") == 1
+
+
 def test_doctor(folder: Path) -> None:
     facts = json.loads(minilm("doctor", "--json", folder=folder, MINILM_THREADS="1").stdout)
     assert facts["threads"] == {

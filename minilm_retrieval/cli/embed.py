@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,12 @@ _SHOWN = 6
 
 
 def embed(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")] = None,
-    input_file: Annotated[str | None, typer.Option("--input", "-i", help="File with one text a line.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts; without any, lines of standard input, in UTF-8.")
+    ] = None,
+    input_file: Annotated[
+        str | None, typer.Option("--input", "-i", help="File with one text a line, in UTF-8.")
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Write all vectors to this .npy file.")] = None,
     model: options.Model = None,
     threads: options.Threads = None,
@@ -50,16 +55,20 @@ def embed(
 
 
 def _lines(file: str | None) -> Iterator[str]:
-    if file is None:
-        if sys.stdin.isatty():
-            raise InvalidOptionError("Give texts, --input FILE, or lines on standard input.")
-        yield from (line.rstrip("\r\n") for line in sys.stdin)
-        return
+    if file is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise InvalidOptionError("Give texts, --input FILE, or lines on standard input.")
+    name = "standard input" if file is None else file
     try:
-        with Path(file).open(encoding="utf-8") as stream:
-            yield from (line.rstrip("\r\n") for line in stream)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DocumentError(f"{file} cannot be read: {error}") from error
+        with sys.stdin.buffer if file is None else Path(file).open("rb") as stream:
+            for line in TextIOWrapper(stream, encoding="utf-8-sig"):
+                # UTF-8 has zero bytes too, but text in it has none: this is UTF-16, or no text.
+                if "\0" in line:
+                    raise DocumentError(f"{name} cannot be read: expected UTF-8 text, got zero bytes")
+                yield line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{name} cannot be read: expected UTF-8 text: {error}") from error
+    except OSError as error:
+        raise DocumentError(f"{name} cannot be read: {error}") from error
 
 
 def _count(file: str | None) -> int | None:
