@@ -19,6 +19,7 @@ FLOORS = {
     "progress": 1,
     "truncation": 1,
     "file_stamps": 2,
+    "whole_files": 1,
     "model_files": 2,
     "model_config": 2,
     "tokenizer": 2,

@@ -15,6 +15,7 @@ from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.similarity import similarity_blocks
+from minilm_retrieval.whole_files import whole_file
 
 MATRICES = (".csv", ".npy")
 _CSV_BYTES = 9
@@ -41,7 +42,7 @@ def save_matrix(texts: EmbeddedTexts, file: str | os.PathLike[str], *, show_prog
 
     Raises:
         InvalidOptionError: The name ends in something else.
-        DocumentError: The file cannot be written, or has no room on its disk.
+        DocumentError: The file cannot be written, or has no room on its disk; one of that name is as it was.
     """
     check_matrix(file)
     path, count = Path(file), len(texts)
@@ -54,8 +55,8 @@ def save_matrix(texts: EmbeddedTexts, file: str | os.PathLike[str], *, show_prog
             f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free."
         )
     try:
-        with progress_bar("Comparing", count, show_progress) as advance:
-            (_write_csv if as_csv else _write_npy)(texts, path, advance)
+        with progress_bar("Comparing", count, show_progress) as advance, whole_file(path) as unfinished:
+            (_write_csv if as_csv else _write_npy)(texts, unfinished, advance)
     except OSError as error:
         raise DocumentError(f"{os.fspath(file)} cannot be written: {error.strerror or error}") from error
 

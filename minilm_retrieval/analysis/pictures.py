@@ -10,6 +10,7 @@ from typing import Any
 
 from minilm_retrieval.analysis.tables import check_output
 from minilm_retrieval.errors import DocumentError, MissingExtraError
+from minilm_retrieval.whole_files import whole_file
 
 PAGES = (".html", ".htm")
 PICTURES = (".png", ".svg", ".pdf")
@@ -105,9 +106,10 @@ def write(file: str | os.PathLike[str], content: bytes) -> None:
     """Write a file.
 
     Raises:
-        DocumentError: It cannot be written.
+        DocumentError: It cannot be written; a file of that name is as it was.
     """
     try:
-        Path(file).write_bytes(content)
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         raise DocumentError(f"{os.fspath(file)} cannot be written: {error.strerror or error}") from error

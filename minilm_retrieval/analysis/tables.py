@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.whole_files import whole_file
 
 TABLES = (".csv", ".jsonl")
 
@@ -46,11 +47,14 @@ def save_table(file: str | os.PathLike[str], fields: Sequence[str], rows: Iterab
 
     Raises:
         InvalidOptionError: The name ends in something else.
-        DocumentError: The file cannot be written.
+        DocumentError: The file cannot be written; one of that name is as it was.
     """
     check_output(file, TABLES)
     try:
-        with Path(file).open("w", encoding="utf-8", errors="replace", newline="") as stream:
+        with (
+            whole_file(file) as unfinished,
+            unfinished.open("w", encoding="utf-8", errors="replace", newline="") as stream,
+        ):
             if Path(file).suffix.lower() == ".csv":
                 writer = csv.writer(stream)
                 writer.writerow(fields)

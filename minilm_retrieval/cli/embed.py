@@ -15,6 +15,7 @@ from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.whole_files import whole_file
 
 _SHOWN = 6
 
@@ -92,7 +93,8 @@ def _save(output: str, parts: list[FloatArray], dimension: int) -> None:
 
     vectors = np.concatenate(parts) if parts else np.zeros((0, dimension), dtype=np.float32)
     try:
-        np.save(output, vectors)
+        with whole_file(output) as unfinished, unfinished.open("wb") as stream:
+            np.save(stream, vectors)
     except OSError as error:
-        raise DocumentError(f"{output} cannot be written: {error}") from error
+        raise DocumentError(f"{output} cannot be written: {error.strerror or error}") from error
     typer.echo(f"{output}: {vectors.shape[0]} vectors of {vectors.shape[1]} float32 numbers.", err=True)

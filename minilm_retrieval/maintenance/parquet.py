@@ -18,9 +18,8 @@ needs only ``id`` and ``embedding``. Everything in a file is somebody else's cla
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +30,7 @@ from minilm_retrieval.arrow import arrow
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import MiniLMError, TransferError
 from minilm_retrieval.maintenance.records import Record
+from minilm_retrieval.whole_files import whole_file
 
 FORMAT = 1
 KEY = b"minilm_retrieval"
@@ -71,19 +71,8 @@ def write_file(file: Path, description: Mapping[str, Any], pages: Iterable[Seque
     arrow()
     if file.is_dir():
         raise TransferError(f"{file} cannot be written: it is a directory.")
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        with arrow_errors(f"{file} cannot be written"):
-            with unfinished.open("wb") as stream:
-                count = write_stream(stream, description, pages)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
-    return count
+    with arrow_errors(f"{file} cannot be written"), whole_file(file) as unfinished, unfinished.open("wb") as stream:
+        return write_stream(stream, description, pages)
 
 
 def write_stream(stream: BinaryIO, description: Mapping[str, Any], pages: Iterable[Sequence[Record]]) -> int:
