@@ -15,6 +15,7 @@ from minilm_retrieval.errors import DocumentError, InvalidOptionError
 from minilm_retrieval.ingest.documents import Document
 from minilm_retrieval.ingest.metadata import MetadataPolicy
 from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, version_digest
+from minilm_retrieval.ingest.windows import IN_WINDOWS, has_long_line, split_in_windows
 from minilm_retrieval.tokenizer import well_formed
 
 _FEWEST_TOKENS = 8
@@ -113,6 +114,8 @@ class PassageSplitter:
         content = hashlib.sha256(text.encode()).hexdigest()
         # Chroma searches by `source` to find a document's passages, so the id has to be stored as it is compared.
         deciding = [content, metadata, document.format, self.max_tokens, self.overlap, _SPLITTER]
+        if has_long_line(text):
+            deciding.append(IN_WINDOWS)
         return CheckedDocument(
             Document(id, text, document.metadata, document.format),
             metadata,
@@ -129,7 +132,7 @@ class PassageSplitter:
         """
         checked = document if isinstance(document, CheckedDocument) else self.check(document)
         source = checked.document.id
-        pieces = self._splitters[checked.document.format].chunk_indices(checked.document.text)
+        pieces = split_in_windows(self._splitters[checked.document.format], checked.document.text)
         return [
             Passage(
                 str(PassageId(checked.source, checked.version, number, len(pieces))),
