@@ -104,6 +104,23 @@ def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
     assert "minilm: metadata of 1 document: 'source' stored as 'source_'\n" in result.stderr
 
 
+def test_paths_that_are_not_there_leave_nothing_behind(inside: Path) -> None:
+    arguments = ("index", "missing.txt", "nowhere/*.md", "texts/*.pdf")
+    result = called(*arguments, *CHROMA)
+    assert result.exit_code == 1
+    assert "missing.txt: no such file or folder" in result.stderr
+    assert "3 failed" in result.stdout
+    assert "'docs' was not made." in result.stdout
+    report = json.loads(called(*arguments, "--json", *CHROMA).stdout)
+    assert (len(report["failed"]), report["passages_stored"], report["collection"]) == (3, None, "docs")
+    assert not (inside / "chroma").exists()
+    (inside / "vacant").mkdir()
+    assert called("index", "missing.txt", "vacant", *CHROMA).exit_code == 1
+    assert "'docs' now holds 0." in called(*arguments, *CHROMA).stdout
+    assert called(*arguments, "-c", "other", *CHROMA).exit_code == 1
+    assert [one["name"] for one in json.loads(called("collections", "--json", *CHROMA).stdout)] == ["docs"]
+
+
 def test_index_takes_up_deletions_and_chooses_files(inside: Path) -> None:
     (inside / "other").mkdir()
     (inside / "other" / "code.py").write_text("print('hello')")

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from types import FrameType
@@ -18,13 +18,16 @@ from minilm_retrieval.cli import options
 from minilm_retrieval.cli.scaleout import Cluster
 from minilm_retrieval.errors import CollectionNotFoundError, DatabaseNotFoundError
 from minilm_retrieval.ingest import (
+    Failure,
     IndexingInterrupted,
     IndexReport,
     PassageSplitter,
     index_documents,
     load_documents,
 )
+from minilm_retrieval.ingest.loading.files import FileFinder
 from minilm_retrieval.ingest.loading.loader import TEXT_FIELD
+from minilm_retrieval.ingest.loading.readers import SUFFIXES
 from minilm_retrieval.store import open_collection
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.local import is_database
@@ -57,6 +60,15 @@ class Reading:
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``load_documents`` that say so."""
         return {**asdict(self), "include": self.include or (), "exclude": self.exclude or ()}
+
+    def missing(self, paths: Sequence[str]) -> list[Failure]:
+        """Return why nothing is found at any of the paths; empty if something is, be it an empty folder."""
+        failures = []
+        for found in FileFinder(SUFFIXES, self.include or (), self.exclude or (), self.gitignore).find(paths):
+            if not isinstance(found, Failure):
+                return []
+            failures.append(found)
+        return failures if len(failures) >= len(paths) else []
 
 
 @dataclass(frozen=True)
@@ -116,21 +128,27 @@ def index(
                 target, embedder = _opened(collection, place, model, threads, precision)
                 # A wrong option must not leave an empty collection behind.
                 PassageSplitter(embedder, *passages.arguments().values())
-                target = target or open_collection(collection, **place, create=True, embedder=embedder)
-                if documents is None:
-                    report = cluster.run(target, paths, embedder, reading.arguments(), passages.arguments(), shown)
+                if target is None and documents is not None and (missing := reading.missing(paths)):
+                    # Nor must a wrong path.
+                    report = IndexReport(failed=missing)
                 else:
-                    report = index_documents(
-                        target, documents, embedder, prune=prune, show_progress=shown, **passages.arguments()
-                    )
+                    target = target or open_collection(collection, **place, create=True, embedder=embedder)
+                    if documents is None:
+                        report = cluster.run(target, paths, embedder, reading.arguments(), passages.arguments(), shown)
+                    else:
+                        report = index_documents(
+                            target, documents, embedder, prune=prune, show_progress=shown, **passages.arguments()
+                        )
         except IndexingInterrupted as interruption:
             report = interruption.report
         stored = None if target is None else _count(target)
         if json:
-            where = {"output": cluster.output} if target is None else {"collection": collection}
+            where = {"collection": collection} if cluster.output is None else {"output": cluster.output}
             options.print_json({**asdict(report), **where, "passages_stored": stored})
+        elif cluster.output is not None:
+            _print_report(report, f"{cluster.output!r} has them")
         else:
-            _print_report(report, str(cluster.output) if target is None else collection, stored)
+            _print_report(report, f"{collection!r} {'was not made' if stored is None else f'now holds {stored}'}")
     if report.interrupted:
         options.fail("interrupted; run the same command again to go on", _INTERRUPTED)
     if report.failed:
@@ -173,7 +191,7 @@ def _stopped_gently() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_report(report: IndexReport, place: str, stored: int | None) -> None:
+def _print_report(report: IndexReport, outcome: str) -> None:
     for failure in report.failed:
         typer.echo(f"minilm: not indexed: {failure.source}: {failure.reason}", err=True)
     for reason, count in Counter(file.reason for file in report.skipped).most_common():
@@ -195,7 +213,7 @@ def _print_report(report: IndexReport, place: str, stored: int | None) -> None:
     reused = f", {report.passages_reused} of them with a stored vector" if report.passages_reused else ""
     typer.echo(
         f"Passages: {report.passages_written} written{reused}, {report.passages_deleted} removed "
-        f"in {report.seconds:.1f} s{rate}; {place!r} {'has them' if stored is None else f'now holds {stored}'}."
+        f"in {report.seconds:.1f} s{rate}; {outcome}."
     )
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.stage_seconds.items() if seconds >= 0.05)
     if stages:
