@@ -90,6 +90,21 @@ def test_nothing_found_says_so(inside: Path) -> None:
     assert called("search", "anything", "--min-score", "0.99", "--json", *CHROMA).stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "filter", "message"),
+    [
+        ("--where", '{"a": {"$no": 1}}', "refused the filter"),
+        ("--where-document", '{"$no": "a"}', "refused the filter"),
+        ("--where", '{"a"', "must be JSON"),
+    ],
+)
+def test_a_wrong_filter_is_a_wrong_option(inside: Path, option: str, filter: str, message: str) -> None:
+    called("index", "texts/0.txt", *CHROMA)
+    result = called("search", "x", option, filter, *CHROMA)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
 def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
     (folder / "texts" / "bad.jsonl").write_text('{"text": "fine", "source": {"a": 1}}\nbroken\n')
     (folder / "texts" / "film.txt").write_bytes(b"\xff\x00")
@@ -207,7 +222,7 @@ def test_server(folder: Path) -> None:
 
 MISTAKES = [
     (("search", "x"), 1, "chroma holds no Chroma database"),
-    (("search", "x", "--path", "{folder}/store", "-c", "nope"), 1, "No collection 'nope' here. There are: random."),
+    (("search", "x", "--path", "{folder}/store", "-c", "nope"), 1, "There are: random. minilm index makes it."),
     (("search", "x", "--path", "{folder}/store", "-c", "random"), 1, "embedded by another model"),
     (("search", "x", "--path", "a", "--host", "b"), 2, "either --path or --host"),
     (("search", "x", "--port", "5"), 2, "go with --host"),
@@ -260,6 +275,14 @@ def test_the_recorded_precision_is_taken_and_another_is_said_in_one_line(inside:
         "the same model, and scores differ by the rounding of the coarser of the two."
     ]
     assert "8.txt" in other.stdout
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_text_that_is_cut_is_told_without_advice_for_python() -> None:
+    assert called("embed", "word " * 400).stderr == (
+        "minilm: 1 text is longer than the model's 256 tokens, at position 0 (402 tokens). Only their beginnings were "
+        "embedded. Shorten or split them.\n"
+    )
 
 
 def test_remove(inside: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
-from minilm_retrieval.errors import InvalidOptionError, MiniLMError
+from minilm_retrieval.errors import InvalidFilterError, InvalidOptionError, MiniLMError
 from minilm_retrieval.store.recorded import recorded_embedder
 
 FAILURE = 1
@@ -109,6 +109,20 @@ def print_json(value: Any) -> None:
     typer.echo(as_json(value, indent=2))
 
 
+# What messages advise who calls from Python, and what is said in its place.
+_ADVICE = {
+    " Pass create=True to make it.": " minilm index makes it.",
+    " Split them first, or pass on_truncate='ignore' or 'error'.": " Shorten or split them.",
+}
+
+
+def _for_shell(message: object) -> str:
+    text = str(message)
+    for of_python, of_shell in _ADVICE.items():
+        text = text.replace(of_python, of_shell)
+    return text
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
     """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options.
@@ -117,12 +131,12 @@ def user_errors() -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *place: typer.echo(f"minilm: {message}", err=True)
+            warnings.showwarning = lambda message, *place: typer.echo(f"minilm: {_for_shell(message)}", err=True)
             yield
-    except InvalidOptionError as error:
+    except (InvalidOptionError, InvalidFilterError) as error:
         fail(str(error), USAGE)
     except MiniLMError as error:
-        fail(str(error), FAILURE)
+        fail(_for_shell(error), FAILURE)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BrokenPipeError:
