@@ -105,6 +105,20 @@ def test_a_wrong_filter_is_a_wrong_option(inside: Path, option: str, filter: str
     assert message in result.stderr
 
 
+def test_signs_that_a_terminal_obeys_are_not_printed(inside: Path) -> None:
+    (inside / "texts" / "0.txt").write_text("A cat\x1b[2J\tand\x9b31m\x07 a dog.\r\n\x1b]0;title\x07End.")
+    (inside / "texts" / "0.txt").rename(inside / "texts" / "\x1b[1m.txt")
+    called("index", "texts/\x1b[1m.txt", *CHROMA)
+    for arguments in (("search", "cat"), ("collections", "docs"), ("embed", "A cat\x1b[2J")):
+        shown = called(*arguments, *(() if arguments[0] == "embed" else CHROMA)).stdout
+        assert "[2J" in shown or "[1m.txt" in shown
+        assert not set(shown) & set(map(chr, (*range(9), *range(11, 32), *range(127, 160))))
+    shown = called("search", "cat", *CHROMA).stdout
+    assert "    A cat [2J" in shown
+    assert "\n     ]0;title End.\n" in shown
+    assert "\x1b" in json.loads(called("search", "cat", "--json", *CHROMA).stdout)[0]["document"]
+
+
 def test_partly_failed_index_has_exit_code_1(folder: Path) -> None:
     (folder / "texts" / "bad.jsonl").write_text('{"text": "fine", "source": {"a": 1}}\nbroken\n')
     (folder / "texts" / "film.txt").write_bytes(b"\xff\x00")

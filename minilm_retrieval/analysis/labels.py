@@ -13,7 +13,7 @@ LONGEST_NAME = 40
 LONGEST_TITLE = 80
 _LINE = 64
 # Characters that are no letters, would break a line, or would turn the direction of what comes after.
-_UNSHOWN = dict.fromkeys((*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
+UNSHOWN = dict.fromkeys((*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
 
 
 def shortened(text: str, longest: int = LONGEST_NAME) -> str:
@@ -22,7 +22,7 @@ def shortened(text: str, longest: int = LONGEST_NAME) -> str:
     >>> shortened("one\n two three", 9)
     'one two…'
     """
-    line = " ".join(well_formed(text).translate(_UNSHOWN).split())
+    line = " ".join(well_formed(text).translate(UNSHOWN).split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "\u2026"
 
 

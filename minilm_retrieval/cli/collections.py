@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.shown import printable
 from minilm_retrieval.store import connect, open_collection
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _print_description(found: CollectionDescription) -> None:
             table.add_row(name, str(value))
     Console(highlight=False, markup=False).print(table)
     for source, count in list(found.sources.items())[:_SOURCES]:
-        typer.echo(f"{count:>8,}  {source}")
+        typer.echo(f"{count:>8,}  {printable(source)}")
     if len(found.sources) > _SOURCES:
         typer.echo(f"          and {len(found.sources) - _SOURCES:,} more sources; --json lists all")
     if found.error is not None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.shown import printable
 from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
@@ -85,7 +86,7 @@ def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:
             typer.echo(as_json({"text": text, "embedding": vector.tolist()}))
         else:
             numbers = " ".join(f"{number:+.4f}" for number in vector[:_SHOWN])
-            typer.echo(f"{text[:60]}\n  {numbers} ... ({len(vector)} numbers)")
+            typer.echo(f"{printable(text[:60])}\n  {numbers} ... ({len(vector)} numbers)")
 
 
 def _save(output: str, parts: list[FloatArray], dimension: int) -> None:

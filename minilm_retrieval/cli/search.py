@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from minilm_retrieval.cli import options
-from minilm_retrieval.cli.shown import place
+from minilm_retrieval.cli.shown import place, printable
 from minilm_retrieval.cli.texts import json_filter
 from minilm_retrieval.store import DEFAULT_K, Hit, Retriever, open_collection
 
@@ -62,5 +62,5 @@ def _print_hits(hits: list[Hit]) -> None:
             soft_wrap=True,
         )
         for line in (hit.document or "").strip().splitlines():
-            console.print(Text(f"    {line}"))
+            console.print(Text(f"    {printable(line)}"))
         console.print()

@@ -6,18 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minilm_retrieval.analysis.labels import UNSHOWN, shortened
+
+_OBEYED = {code: shown for code, shown in UNSHOWN.items() if code != ord("\t")}
 _LONGEST = 200
 _WIDEST_BESIDE = 16
+
+
+def printable(line: str) -> str:
+    r"""Return a line of somebody else's text without signs that a terminal would obey.
+
+    >>> printable("a \x1b[2J\tb")
+    'a  [2J\tb'
+    """
+    return line.translate(_OBEYED)
 
 
 def place(id: str, metadata: Mapping[str, Any]) -> str:
     """Return where a text comes from: the file and the piece of it, for a passage that was indexed, or else its id."""
     source = metadata.get("source")
     if source is None:
-        return id
+        return printable(id)
     if "start" in metadata and "end" in metadata:
-        return f"{source}  [characters {metadata['start']}-{metadata['end']}]"
-    return str(source)
+        source = f"{source}  [characters {metadata['start']}-{metadata['end']}]"
+    return printable(str(source))
 
 
 def file_size(file: str) -> str:
@@ -33,8 +45,6 @@ def print_texts(rows: Sequence[tuple[str, str, str]]) -> None:
     """
     from rich.console import Console
     from rich.text import Text
-
-    from minilm_retrieval.analysis.labels import shortened
 
     console = Console(highlight=False)
     margin = max((len(lead) for lead, _, _ in rows), default=0) + 2
