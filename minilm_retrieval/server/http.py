@@ -100,7 +100,8 @@ def _malformed(error: ValidationError, model: type[BaseModel]) -> RequestError:
     place = [str(part) for part in first["loc"]]
     field = place[0] if place else None
     message = f"{'.'.join(place) or 'The body'}: {first['msg']}."
-    if field and sum(each["loc"][0] == field for each in errors) > 1 and model.model_fields[field].description:
+    several = first["type"].startswith("union_tag") or sum(each["loc"][:1] == (field,) for each in errors) > 1
+    if field and several and model.model_fields[field].description:
         # A field of several forms is none of them; which one was meant nobody knows.
         message = f"{field} is of none of the forms that are taken: {model.model_fields[field].description}"
     return RequestError(400, message, param=field, code="invalid_type")

@@ -41,8 +41,15 @@ class SearchRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", title="VectorStoreSearchRequest")
 
-    query: StrictStr | Annotated[list[StrictStr], Field(min_length=1, max_length=_MOST_QUERIES)]
-    filters: AttributeFilter | None = None
+    # That an empty list is refused is told below in words of its own.
+    query: (
+        StrictStr | Annotated[list[StrictStr], Field(max_length=_MOST_QUERIES, json_schema_extra={"minItems": 1})]
+    ) = Field(description=f"One text, or a list of 1 to {_MOST_QUERIES} texts.")
+    filters: AttributeFilter | None = Field(
+        default=None,
+        description="A comparison, {type, key, value} with the type eq, ne, gt, gte, lt, lte, in or nin; or several, "
+        "{type, filters} with the type and or or.",
+    )
     max_num_results: Annotated[StrictInt, Field(ge=1, le=50)] = 10
     ranking_options: RankingOptions | None = None
 
@@ -160,6 +167,8 @@ async def search_vector_store(request: Request, vector_store_id: str) -> Respons
     stores = _stores(request)
     shared.service.check_room()
     wanted = await parsed(request, shared.options, SearchRequest)
+    if wanted.query == []:
+        raise RequestError(400, "query is an empty list; expected at least one text.", param="query")
     queries = [wanted.query] if isinstance(wanted.query, str) else wanted.query
     where = wanted.filters.where() if wanted.filters else None
     threshold = wanted.ranking_options.score_threshold if wanted.ranking_options else None

@@ -139,6 +139,28 @@ async def test_what_is_wrong_is_named(body: dict[str, Any], param: str, http: ht
     assert response.json()["error"]["param"] == param
 
 
+FORMS = "is of none of the forms that are taken: "
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"query": []}, "query is an empty list; expected at least one text."),
+        ({"query": 5}, f"query {FORMS}One text, or a list of 1 to 16 texts."),
+        ({"query": ["a"] * 17}, f"query {FORMS}One text, or a list of 1 to 16 texts."),
+        ({"query": ["a", 5]}, f"query {FORMS}One text, or a list of 1 to 16 texts."),
+        ({"query": "a", "filters": {}}, f"filters {FORMS}A comparison, "),
+        ({"query": "a", "filters": {"type": "like"}}, f"filters {FORMS}A comparison, "),
+        ({"query": "a", "filters": {"type": "or", "filters": [{}]}}, f"filters {FORMS}A comparison, "),
+        ({"query": "a", "filters": {"type": "eq", "key": "k"}}, "filters.eq.value: Field required."),
+    ],
+)
+async def test_what_was_expected_is_said(body: dict[str, Any], message: str, http: httpx.AsyncClient) -> None:
+    response = await http.post(SEARCH, json=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(message)
+
+
 @pytest.mark.parametrize(
     "filters",
     [
