@@ -204,6 +204,10 @@ def check_current(collection: Collection) -> None:
         )
 
 
+class CollectionGoneError(CollectionNotFoundError, StoreError):
+    """The collection was there when it was opened, and is not any more."""
+
+
 class StaleIndexError(StoreError):
     """The index that this process holds in memory does not have a record that the database has."""
 
@@ -219,7 +223,7 @@ def store_errors(action: str, filtered: bool = False) -> Iterator[None]:
     Raises:
         InvalidFilterError: The filter was refused.
         CollectionMismatchError: The collection's vectors have another dimension.
-        CollectionNotFoundError: The collection was deleted, or replaced by another, since it was opened.
+        CollectionGoneError: The collection was deleted, or replaced by another, since it was opened.
         StaleIndexError: The index lacks a record.
         StoreUnavailableError: A server gave no answer in time.
         StoreError: Anything else.
@@ -235,9 +239,9 @@ def store_errors(action: str, filtered: bool = False) -> Iterator[None]:
         if "dimension" in message and "expecting" in message:
             raise CollectionMismatchError(f"{message}. Use the model that wrote the collection.") from error
         if _COLLECTION_GONE.search(message):
-            raise CollectionNotFoundError(
-                f"Chroma failed while {action}: the collection was deleted or replaced since it was opened, as minilm "
-                "reembed and compact do. Open it again."
+            raise CollectionGoneError(
+                f"Chroma failed while {action}: {message.rstrip('.')}. It was deleted or replaced since it was opened, "
+                "as minilm reembed and compact do. Open it again."
             ) from error
         if _INDEX_LACKS_RECORD in message:
             raise StaleIndexError(
