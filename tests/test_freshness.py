@@ -89,13 +89,14 @@ def results(*answers: Any) -> Callable[[], Any]:
 def test_what_was_deleted_just_then_is_read_once_more(reloads: list[object]) -> None:
     assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset()))) == "b"
     assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset("y")), ("c", frozenset("z")))) == "c"
+    assert read_freshly("client", results(StaleIndexError("lacks"), ("b", frozenset("y")), ("c", frozenset()))) == "c"
     assert reloads == []
 
 
-def test_what_is_missing_twice_has_the_index_read_anew(reloads: list[object]) -> None:
-    error = StaleIndexError("lacks a vector")
-    assert read_freshly("client", results(("a", frozenset("x")), ("b", frozenset("x")), ("c", frozenset()))) == "c"
-    assert read_freshly("client", results(error, error, ("c", frozenset()))) == "c"
+def test_what_is_always_missing_has_the_index_read_anew(reloads: list[object]) -> None:
+    error, again = StaleIndexError("lacks a vector"), ("a", frozenset("xy"))
+    assert read_freshly("client", results(again, ("b", frozenset("xz")), again, again, ("c", frozenset()))) == "c"
+    assert read_freshly("client", results(error, error, error, error, ("c", frozenset()))) == "c"
     assert reloads == ["client", "client"]
     with pytest.raises(StaleIndexError, match="lacks a vector"):
-        read_freshly("client", results(error, error, error))
+        read_freshly("client", results(error, error, error, error, error))

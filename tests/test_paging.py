@@ -72,12 +72,15 @@ def test_a_collection_emptied_meanwhile_ends_there() -> None:
     assert list(reading) == []
 
 
-def test_more_deletions_than_can_be_followed_are_an_error() -> None:
-    collection = collection_of()
+@pytest.mark.parametrize("deleted", [60, 250])
+def test_more_deletions_than_can_be_followed_are_an_error(deleted: int) -> None:
+    collection = collection_of(400)
     reading = pages(collection, 2)
-    for _ in range(15):
-        next(reading)
-    collection.delete(ids=IDS[4:35])
+    read = [id for _ in range(150) for id in next(reading)[0]]
+    collection.delete(ids=read[-deleted:])
+    if deleted == 60:
+        assert len(read + [id for ids, _ in reading for id in ids]) == 400
+        return
     with pytest.raises(StoreError, match=r"Try again\.$"):
         list(reading)
 

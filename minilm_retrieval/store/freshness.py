@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # In place of the ids of records that the index lacks, which Chroma does not tell; no record has an empty one.
 _UNKNOWN = frozenset({""})
+# Seconds before each try: a deletion that has begun takes less until the index knows of it.
+_PAUSES = (0.0, 0.01, 0.03, 0.1)
 # Looking for the newest record may take this part of the time.
 _SHARE = 0.05
 T = TypeVar("T")
@@ -22,8 +24,8 @@ T = TypeVar("T")
 def read_freshly(client: Any, work: Callable[[], tuple[T, frozenset[str]]]) -> T:
     """Return what reading gives, once more where it meets records that have been deleted meanwhile.
 
-    Where it meets the same ones again, it is the index that is old, and a local one is read anew. Not before, since
-    that is no good moment for threads of this process that write.
+    Where it meets the same ones again and again, it is the index that is old, and a local one is read anew. Not before,
+    since that is no good moment for threads of this process that write.
 
     Args:
         client: Whose store.
@@ -32,8 +34,9 @@ def read_freshly(client: Any, work: Callable[[], tuple[T, frozenset[str]]]) -> T
     Raises:
         StaleIndexError: The index lacks records, even when it is read anew.
     """
-    before: frozenset[str] = frozenset()
-    for _ in range(2):
+    always: frozenset[str] | None = None
+    for pause in _PAUSES:
+        time.sleep(pause)
         try:
             result, missing = work()
         except StaleIndexError:
@@ -41,10 +44,12 @@ def read_freshly(client: Any, work: Callable[[], tuple[T, frozenset[str]]]) -> T
         else:
             if not missing:
                 return result
-        if missing & before:
-            with store_errors("reading the index anew"):
-                forget_stale_indexes(client)
-        before = missing
+        always = missing if always is None else always & missing
+        if not always:
+            break
+    else:
+        with store_errors("reading the index anew"):
+            forget_stale_indexes(client)
     return work()[0]
 
 

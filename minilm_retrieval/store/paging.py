@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api.types import GetResult
 
-# How many of the last pages are remembered: so many records in a row may be deleted while one page is read.
+# The last records read are remembered, so many times as many as are read at a time: so many may be deleted meanwhile.
 _REMEMBERED = 4
+_FEWEST_REMEMBERED = 64
+# Not more than are remembered; a step that was too short is followed by one of twice the length.
+_FIRST_STEP_BACK = 16
 
 
 def read_pages(collection: Collection, size: int | None = None, **selection: Any) -> Iterator[GetResult]:
@@ -34,15 +37,16 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
     most = page_size(collection._client)
     limit = min(size or most, most)
     filtered = any(selection.get(name) for name in ("where", "where_document"))
-    seen: deque[frozenset[str]] = deque(maxlen=_REMEMBERED)
-    offset = forgotten = overlap = 0
+    seen: deque[frozenset[str]] = deque()
+    offset = overlap = 0
+    step, forgotten = _FIRST_STEP_BACK, False
     while True:
         rows = min(limit + overlap, max(most, 2))
         with store_errors(f"reading the collection {collection.name!r}", filtered):
             page = collection.get(limit=rows, offset=offset - overlap, **selection)
         ids = page["ids"]
         if overlap and not (ids and _was_read(ids[0], seen)):
-            offset = max(0, offset - limit)
+            offset, step = max(0, offset - step), 2 * step
             overlap = 1 if offset else 0
             if not offset and forgotten:
                 raise StoreError(
@@ -52,10 +56,12 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
             continue
         new = [row for row, id in enumerate(ids) if not _was_read(id, seen)]
         offset += len(ids) - overlap
-        overlap = 1
+        overlap, step = 1, _FIRST_STEP_BACK
         if new:
-            forgotten += len(seen) == _REMEMBERED
             seen.append(frozenset(ids[row] for row in new))
+            while sum(map(len, seen)) - len(seen[0]) >= max(_REMEMBERED * limit, _FEWEST_REMEMBERED):
+                seen.popleft()
+                forgotten = True
             yield page if len(new) == len(ids) else _rows(page, new)
         if len(ids) < rows:
             return
