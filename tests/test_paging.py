@@ -72,15 +72,21 @@ def test_a_collection_emptied_meanwhile_ends_there() -> None:
     assert list(reading) == []
 
 
-@pytest.mark.parametrize("deleted", [60, 250])
-def test_more_deletions_than_can_be_followed_are_an_error(deleted: int) -> None:
+@pytest.mark.parametrize("deleted", [slice(0, 230), slice(5, 200), slice(-30, None), slice(0, -34)], ids=str)
+def test_many_deletions_between_two_pages(deleted: slice) -> None:
     collection = collection_of(400)
     reading = pages(collection, 2)
     read = [id for _ in range(150) for id in next(reading)[0]]
-    collection.delete(ids=read[-deleted:])
-    if deleted == 60:
-        assert len(read + [id for ids, _ in reading for id in ids]) == 400
-        return
+    collection.delete(ids=read[deleted])
+    read += [id for ids, _ in reading for id in ids]
+    assert len(read) == len(set(read)) == 400
+
+
+def test_more_deletions_than_can_be_followed_are_an_error() -> None:
+    collection = collection_of(400)
+    reading = pages(collection, 2)
+    read = [id for _ in range(150) for id in next(reading)[0]]
+    collection.delete(ids=read[-250:])
     with pytest.raises(StoreError, match=r"Try again\.$"):
         list(reading)
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from chromadb import Collection
     from chromadb.api.types import GetResult
 
-# The last records read are remembered, so many times as many as are read at a time: so many may be deleted meanwhile.
+# Of the last records read, so many times as many are remembered as are read at a time.
 _REMEMBERED = 4
 _FEWEST_REMEMBERED = 64
-# Not more than are remembered; a step that was too short is followed by one of twice the length.
+# Steps back grow up to half of what is remembered, so that none goes too far while the other half is still there.
 _FIRST_STEP_BACK = 16
 
 
@@ -32,11 +32,12 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
     with a record that was read before; where it does not, reading goes back. No record comes twice.
 
     Raises:
-        StoreError: A page cannot be read, or thousands of records were deleted between two pages.
+        StoreError: A page cannot be read, or nearly all that were read last were deleted at once.
     """
     most = page_size(collection._client)
     limit = min(size or most, most)
     filtered = any(selection.get(name) for name in ("where", "where_document"))
+    remembered = max(_REMEMBERED * limit, _FEWEST_REMEMBERED)
     seen: deque[frozenset[str]] = deque()
     offset = overlap = 0
     step, forgotten = _FIRST_STEP_BACK, False
@@ -46,7 +47,7 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
             page = collection.get(limit=rows, offset=offset - overlap, **selection)
         ids = page["ids"]
         if overlap and not (ids and _was_read(ids[0], seen)):
-            offset, step = max(0, offset - step), 2 * step
+            offset, step = max(0, offset - step), min(2 * step, remembered // 2)
             overlap = 1 if offset else 0
             if not offset and forgotten:
                 raise StoreError(
@@ -59,7 +60,7 @@ def read_pages(collection: Collection, size: int | None = None, **selection: Any
         overlap, step = 1, _FIRST_STEP_BACK
         if new:
             seen.append(frozenset(ids[row] for row in new))
-            while sum(map(len, seen)) - len(seen[0]) >= max(_REMEMBERED * limit, _FEWEST_REMEMBERED):
+            while sum(map(len, seen)) - len(seen[0]) >= remembered:
                 seen.popleft()
                 forgotten = True
             yield page if len(new) == len(ids) else _rows(page, new)
