@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,21 @@ def test_an_embedder_keeps_its_model_and_a_new_one_has_the_new(small_model: Smal
     assert np.abs(new.encode(["a text", "another"]) - vectors).max() > 0.01
     assert np.array_equal(old.encode(["a text", "another"]), vectors)
     assert old.fingerprint == old.quietly().fingerprint == fingerprint
+
+
+def test_an_engine_of_former_files_is_freed_with_its_last_user(small_model: SmallModel) -> None:
+    directory = small_model.write()
+    old = MiniLMEmbedder(directory)
+    engine = weakref.ref(old.pipeline().engine)
+    other_weights(small_model)
+    new = MiniLMEmbedder(directory)
+    new.encode("a text")
+    assert engine() is not None
+    del old
+    other_weights(small_model)
+    MiniLMEmbedder(directory).encode("a text")
+    gc.collect()
+    assert engine() is None
 
 
 def test_a_model_that_was_refused_is_read_when_mended(small_model: SmallModel) -> None:

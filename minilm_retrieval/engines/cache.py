@@ -67,6 +67,9 @@ def get_engine(key: EngineKey, user: object, model: Model) -> Engine:
     cache, place = _cache, (key, model)
     with cache.lock:
         if place not in cache.engines:
+            # Of the same model before its files were written again, perhaps nobody's any more.
+            for other in [other for other, users in cache.users.items() if other[0] == key and not users]:
+                del cache.engines[other], cache.users[other]
             with loading():
                 cache.engines[place] = engine = _make(key, model)
             cache.users[place] = weakref.WeakSet()
