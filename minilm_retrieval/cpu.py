@@ -8,12 +8,11 @@ what each authority grants, and :class:`ThreadBudget` says which one decided.
 from __future__ import annotations
 
 import math
-import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.whole_numbers import at_least
 
 ENVIRONMENT_VARIABLE = "MINILM_THREADS"
 
@@ -199,9 +198,4 @@ def listed_numbers(listed: str) -> list[int]:
 
 
 def _positive(value: int | str, name: str) -> int:
-    number = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else 0
-    if isinstance(value, str) and value.strip().isdecimal():
-        number = int(value)
-    if number < 1:
-        raise InvalidOptionError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
+    return at_least(name, int(value) if isinstance(value, str) and value.strip().isdecimal() else value, 1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import STANDARD_MODEL, is_standard_name
+from minilm_retrieval.whole_numbers import at_least
 
 BACKENDS = ("auto", "openvino", "torch")
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -70,12 +69,7 @@ def one_of(name: str, value: str, offered: Sequence[str]) -> str:
 
 def checked_length(value: int | None) -> int | None:
     """Return a maximum length in tokens, having made sure that it holds a text."""
-    if value is None:
-        return None
-    length = whole_number(value)
-    if length is None or length < MIN_LENGTH:
-        raise InvalidOptionError(f"max_seq_length must be a whole number of at least {MIN_LENGTH}, got {value!r}.")
-    return length
+    return None if value is None else at_least("max_seq_length", value, MIN_LENGTH)
 
 
 def checked_flag(name: str, value: bool) -> bool:
@@ -83,11 +77,3 @@ def checked_flag(name: str, value: bool) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidOptionError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
-
-
-def whole_number(value: Any) -> int | None:
-    """Return a whole number of whatever type, such as numpy's, as an int; ``None`` if it is not one."""
-    try:
-        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        return None

@@ -20,6 +20,7 @@ FLOORS = {
     "truncation": 1,
     "file_stamps": 2,
     "whole_files": 1,
+    "whole_numbers": 1,
     "model_files": 2,
     "model_config": 2,
     "tokenizer": 2,

@@ -17,6 +17,7 @@ from minilm_retrieval.ingest.metadata import MetadataPolicy
 from minilm_retrieval.ingest.passage_ids import PassageId, source_digest, version_digest
 from minilm_retrieval.ingest.windows import IN_WINDOWS, has_long_line, split_in_windows
 from minilm_retrieval.tokenizer import well_formed
+from minilm_retrieval.whole_numbers import whole_number
 
 _FEWEST_TOKENS = 8
 # Another version may split at other places.
@@ -79,15 +80,16 @@ class PassageSplitter:
         metadata_policy: str = "convert",
     ) -> None:
         limit = embedder.max_seq_length
-        tokens = limit if max_tokens is None else max_tokens
-        if isinstance(tokens, bool) or not isinstance(tokens, int) or not _FEWEST_TOKENS <= tokens <= limit:
-            raise InvalidOptionError(f"Passages may have {_FEWEST_TOKENS} to {limit} tokens, got {tokens!r}.")
-        if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= tokens // 2:
+        tokens = limit if max_tokens is None else whole_number(max_tokens)
+        if tokens is None or not _FEWEST_TOKENS <= tokens <= limit:
+            raise InvalidOptionError(f"Passages may have {_FEWEST_TOKENS} to {limit} tokens, got {max_tokens!r}.")
+        shared = whole_number(overlap)
+        if shared is None or not 0 <= shared <= tokens // 2:
             raise InvalidOptionError(
                 f"The overlap may be 0 to {tokens // 2} tokens, half of a passage of {tokens}; got {overlap!r}."
             )
         self.max_tokens = tokens
-        self.overlap = overlap
+        self.overlap = overlap = shared
         self._policy = MetadataPolicy(metadata_policy)
         tokenizer = embedder.tokenizer
         rules = (tokenizer.plain_settings(), tokens - tokenizer.special_tokens, overlap)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from minilm_retrieval.embedder import MiniLMEmbedder
-from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.maintenance.faults import CHECKS, REEMBED_ADVICE, Fault, remedy_options
 from minilm_retrieval.maintenance.index_checks import COMPARED_BELOW, IndexChecks
 from minilm_retrieval.maintenance.reading import CollectionReader, DamageError, attempt, has_direction, look_up
@@ -22,6 +21,7 @@ from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.local import forget_stale_indexes, local_directory
 from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.stored_function import stored_function
+from minilm_retrieval.whole_numbers import at_least
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -105,9 +105,9 @@ def verify_collection(
         StoreError: The store cannot be reached, or no longer has the collection.
         ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
     """
-    size = None if sample is None or sample == "all" else _at_least("sample", sample, 1)
-    _at_least("seed", seed, 0)
-    _at_least("k", k, 1)
+    size = None if sample is None or sample == "all" else at_least("sample", sample, 1)
+    at_least("seed", seed, 0)
+    at_least("k", k, 1)
     started = time.perf_counter()
     look_up(collection)
     with store_errors("reading the index anew"):
@@ -120,12 +120,6 @@ def verify_collection(
     verification.run(size, np.random.default_rng(seed), check_sources, show_progress)
     verification.report.seconds = time.perf_counter() - started
     return verification.report
-
-
-def _at_least(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidOptionError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    return value
 
 
 class _Verification:

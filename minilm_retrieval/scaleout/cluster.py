@@ -14,6 +14,7 @@ from typing import Any
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import ClusterError, InvalidOptionError, MissingExtraError
+from minilm_retrieval.whole_numbers import at_least
 
 _USAGE_STATISTICS = "RAY_USAGE_STATS_ENABLED"
 
@@ -40,8 +41,7 @@ class Workers:
             value = getattr(self, name)
             if name == "count" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-                raise InvalidOptionError(f"Workers: {name} must be a whole number from {smallest}, got {value!r}.")
+            at_least(f"Workers: {name}", value, smallest)
         if self.gpus > 1:
             raise InvalidOptionError(f"Workers: one embedder runs on one GPU, so gpus must be 0 or 1, got {self.gpus}.")
 

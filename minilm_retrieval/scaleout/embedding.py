@@ -10,6 +10,7 @@ from minilm_retrieval.arrow import arrow
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.scaleout.cluster import Workers, ray_modules
+from minilm_retrieval.whole_numbers import at_least
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -75,8 +76,7 @@ def embed_dataset(
     """
     ray, data = ray_modules()
     workers = workers or Workers()
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidOptionError(f"batch_size must be a whole number from 1, got {batch_size!r}.")
+    batch_size = at_least("batch_size", batch_size, 1)
     columns = dataset.columns()
     if columns is not None and text_column not in columns:
         raise InvalidOptionError(f"The dataset has no column {text_column!r}; its columns are {', '.join(columns)}.")

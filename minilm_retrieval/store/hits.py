@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minilm_retrieval.errors import InvalidFilterError, InvalidOptionError
-from minilm_retrieval.options import whole_number
+from minilm_retrieval.whole_numbers import at_least
 
 DEFAULT_K = 10
 
@@ -70,20 +70,13 @@ class SearchOptions:
             InvalidFilterError: A filter is no mapping.
         """
         filter = Filter(_filter("where", where), _filter("where_document", where_document))
-        return cls(_checked_k(k), filter, _score(min_score), _exact(exact))
+        return cls(at_least("k", k, 1), filter, _score(min_score), _exact(exact))
 
 
 def _filter(name: str, value: Where) -> Where:
     if value is not None and not isinstance(value, Mapping):
         raise InvalidFilterError(f"{name} is a mapping such as {{'key': 'value'}}, got {value!r}.")
     return value or None
-
-
-def _checked_k(k: int) -> int:
-    number = whole_number(k)
-    if number is None or number < 1:
-        raise InvalidOptionError(f"k must be a whole number of at least 1, got {k!r}.")
-    return number
 
 
 def _score(min_score: float | None) -> float | None:
