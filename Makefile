@@ -23,7 +23,7 @@ unit: .venv/ready $(NODE)/node_modules
 soak: .venv/ready
 	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 MINILM_SOAK_KILLS=100 MINILM_SOAK_FILES=2000 \
 	MINILM_SOAK_OVERLOAD=600 MINILM_SOAK_EXAMPLES=500 MINILM_SOAK_OUTAGE=10 MINILM_SOAK_RAY_TEXTS=20000 \
-		.venv/bin/pytest tests/test_threads.py tests/test_processes.py tests/test_memory.py tests/test_precision.py \
+		.venv/bin/pytest tests/test_threads.py tests/test_processes.py tests/test_forks.py tests/test_memory.py tests/test_precision.py \
 		tests/test_parity.py tests/test_quality.py tests/test_mteb.py tests/test_crash.py tests/test_tree.py tests/test_write_back.py \
 		tests/server/test_process.py tests/server/test_openapi.py tests/test_ray.py tests/test_outage.py
 

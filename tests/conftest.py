@@ -38,6 +38,7 @@ ENGINES = [
 _SLOW = (
     "test_crash",
     "test_processes",
+    "test_forks",
     "test_examples",
     "test_client_examples",
     "test_clients",

@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from commands import CHROMA, called, minilm
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
-from subprocesses import clean_environment
-from typer.testing import CliRunner
 
 from minilm_retrieval import MiniLMEmbedder, __version__
-from minilm_retrieval.cli.main import app
-
-
-def minilm(*arguments: str, folder: Path, stdin: str | None = None, **environment: str) -> Any:
-    return subprocess.run(
-        [sys.executable, "-m", "minilm_retrieval", *arguments],
-        cwd=folder,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=clean_environment({"COLUMNS": "200", "TERM": "dumb", **environment}),
-        check=False,
-    )
-
-
-# Chroma keeps a database open by its path as it was given; one in another folder must not have the same.
-CHROMA = ("--path", "{folder}/chroma")
-
-
-def called(*arguments: str) -> Any:
-    """Run a command in this process; `{folder}` in its arguments is the present one."""
-    named = [argument.replace("{folder}", str(Path.cwd())) for argument in arguments]
-    result = CliRunner().invoke(app, named, env={"COLUMNS": "200", "TERM": "dumb"})
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 @pytest.fixture
@@ -167,38 +136,6 @@ def test_index_takes_up_deletions_and_chooses_files(inside: Path) -> None:
     told = called("index", "texts/*.txt", "--no-gitignore", *CHROMA)
     assert "0 added, 1 updated, 8 unchanged" in told.stdout
     assert "from now on 256 and 0" in told.stderr
-
-
-def test_embed(folder: Path, embedder: MiniLMEmbedder) -> None:
-    lines = minilm("embed", "--json", folder=folder, stdin="hello\n\nworld\n").stdout.splitlines()
-    parsed = [json.loads(line) for line in lines]
-    assert [item["text"] for item in parsed] == ["hello", "", "world"]
-    np.testing.assert_allclose(
-        [item["embedding"] for item in parsed], embedder.encode(["hello", "", "world"]), atol=1e-6
-    )
-    assert "(384 numbers)" in minilm("embed", "hello", folder=folder).stdout
-    (folder / "lines.txt").write_text("one\ntwo\n")
-    assert minilm("embed", "-i", "lines.txt", "-o", "out.npy", folder=folder).returncode == 0
-    np.testing.assert_allclose(np.load(folder / "out.npy"), embedder.encode(["one", "two"]), atol=1e-6)
-
-
-@pytest.mark.parametrize("by_name", [True, False], ids=["file", "standard input"])
-@pytest.mark.usefixtures("fake_engine")
-def test_embed_reads_standard_input_as_it_reads_a_file(by_name: bool, tmp_path: Path) -> None:
-    def embedded(content: bytes) -> Any:
-        file = tmp_path / "lines.txt"
-        file.write_bytes(content)
-        given, stdin = (("--input", str(file)), b"") if by_name else ((), content)
-        return CliRunner().invoke(app, ["embed", "--json", *given], input=stdin)
-
-    lines = embedded(b"\xef\xbb\xbfone\r\ntwo\rthr\xc3\xa9e\n\nfour").stdout.splitlines()
-    assert [json.loads(line)["text"] for line in lines] == ["one", "two", "thr\u00e9e", "", "four"]
-    name = tmp_path / "lines.txt" if by_name else "standard input"
-    for content in ("caf\u00e9 noir\n".encode("latin-1"), "one\n".encode("utf-16"), "one\n".encode("utf-16-le")):
-        refused = embedded(content)
-        assert (refused.exit_code, refused.stdout) == (1, "")
-        assert refused.stderr.startswith(f"minilm: {name} cannot be read: expected UTF-8 text")
-        assert refused.stderr.count("\n") == 1
 
 
 def test_doctor(folder: Path) -> None:
