@@ -11,6 +11,20 @@ class MiniLMError(Exception):
     """Base of all errors of this library."""
 
 
+class Advised:
+    """Beside an exception's class: a message that ends with what can be done about it from Python.
+
+    Attributes:
+        fact: The message without that.
+        advice: That alone, perhaps nothing.
+    """
+
+    def __init__(self, fact: str = "", advice: str = "") -> None:
+        super().__init__(f"{fact} {advice}" if advice else fact)  # type: ignore[call-arg]
+        self.fact = fact
+        self.advice = advice
+
+
 class InvalidTextError(MiniLMError, TypeError):
     """Something other than text was given where text is needed; the message names position and type."""
 
@@ -23,7 +37,7 @@ class TextTooLongError(MiniLMError, ValueError):
     """A text exceeds the model's length and ``on_truncate="error"`` forbids cutting it."""
 
 
-class TruncationWarning(UserWarning):
+class TruncationWarning(Advised, UserWarning):
     """Some texts of a call were longer than the model's length, and only their beginnings were embedded."""
 
 
@@ -75,7 +89,7 @@ class MissingExtraError(MiniLMError, ImportError):
         self.extra = extra
 
 
-class CollectionNotFoundError(MiniLMError, LookupError):
+class CollectionNotFoundError(Advised, MiniLMError, LookupError):
     """No collection of that name exists in the store."""
 
 

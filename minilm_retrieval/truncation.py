@@ -80,11 +80,11 @@ class TruncationLog:
     def report(self, max_length: int) -> None:
         """Warn once about everything noted, pointing at the code that gave the texts."""
         if self._count and self._policy == "warn":
-            message = (
-                f"{self._summary(max_length)} Only their beginnings were embedded. "
-                "Split them first, or pass on_truncate='ignore' or 'error'."
+            warning = TruncationWarning(
+                f"{self._summary(max_length)} Only their beginnings were embedded.",
+                "Split them first, or pass on_truncate='ignore' or 'error'.",
             )
-            warnings.warn(message, TruncationWarning, stacklevel=caller_depth())
+            warnings.warn(warning, stacklevel=caller_depth())
 
     def _summary(self, max_length: int) -> str:
         named = ", ".join(f"{position} ({tokens} tokens)" for position, tokens in self._first)

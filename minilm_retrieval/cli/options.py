@@ -13,7 +13,13 @@ import typer
 
 from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
-from minilm_retrieval.errors import InvalidFilterError, InvalidOptionError, MiniLMError
+from minilm_retrieval.errors import (
+    CollectionNotFoundError,
+    InvalidFilterError,
+    InvalidOptionError,
+    MiniLMError,
+    TruncationWarning,
+)
 from minilm_retrieval.store.recorded import recorded_embedder
 
 FAILURE = 1
@@ -109,18 +115,14 @@ def print_json(value: Any) -> None:
     typer.echo(as_json(value, indent=2))
 
 
-# What messages advise who calls from Python, and what is said in its place.
-_ADVICE = {
-    " Pass create=True to make it.": " minilm index makes it.",
-    " Split them first, or pass on_truncate='ignore' or 'error'.": " Shorten or split them.",
-}
+# In place of what is advised to those who call from Python.
+_ADVICE = {CollectionNotFoundError: "minilm index makes it.", TruncationWarning: "Shorten or split them."}
 
 
-def _for_shell(message: object) -> str:
-    text = str(message)
-    for of_python, of_shell in _ADVICE.items():
-        text = text.replace(of_python, of_shell)
-    return text
+def _for_shell(message: Any) -> str:
+    if not getattr(message, "advice", ""):
+        return str(message)
+    return f"{message.fact} {_ADVICE[type(message)]}"
 
 
 @contextmanager

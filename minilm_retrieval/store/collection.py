@@ -103,7 +103,7 @@ def open_collection(
     if not create:
         names = collection_names(store)
         listed = f"There are: {', '.join(names)}." if names else "There are none."
-        raise CollectionNotFoundError(f"No collection {name!r} here. {listed} Pass create=True to make it.")
+        raise CollectionNotFoundError(f"No collection {name!r} here. {listed}", "Pass create=True to make it.")
     return _create(store, name, space, embedder)
 
 
