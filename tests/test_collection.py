@@ -146,6 +146,13 @@ def test_what_is_no_embedder_is_refused(tmp_path: Path) -> None:
             Retriever(open_collection("docs", path=tmp_path, create=True), wrong)  # type: ignore[arg-type]
 
 
+def test_opening_loads_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilm_retrieval.embedder.load_model", lambda name: pytest.fail("loaded"))
+    for _ in range(2):
+        open_collection("docs", path=tmp_path, create=True)
+    open_collection("others", path=tmp_path, create=True, embedder=MiniLMEmbedder(max_seq_length=128))
+
+
 async def test_an_asynchronous_client_is_refused(tmp_path: Path) -> None:
     with chroma_server(tmp_path) as port:
         client = await chromadb.AsyncHttpClient("localhost", port)

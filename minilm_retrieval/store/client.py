@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _ABOUT_A_FILTER = re.compile(
     r"\bwhere\b|where_document|\boperand value\b|\boperator \$|cannot filter|expression tree", re.IGNORECASE
 )
-_COLLECTION_GONE = re.compile(r"Collection \S+ does not exist|Collection \[[0-9a-f-]+\] does not exist")
+_COLLECTION_GONE = re.compile(r"Collection \S+ does not exist")
+_OPEN_AGAIN = "since it was opened, as minilm reembed and compact do. Open it again."
 _INDEX_LACKS_RECORD = "Error finding id"
 
 # Chroma takes these words, as whatever setting, for a configuration of its first versions.
@@ -198,10 +199,7 @@ def check_current(collection: Collection) -> None:
             found = None
     if found is None or found.id != collection.id:
         happened = "was deleted or renamed" if found is None else "was replaced by another"
-        raise CollectionNotFoundError(
-            f"The collection {collection.name!r} {happened} since it was opened, as minilm reembed and compact do. "
-            "Open it again."
-        )
+        raise CollectionNotFoundError(f"The collection {collection.name!r} {happened} {_OPEN_AGAIN}")
 
 
 class CollectionGoneError(CollectionNotFoundError, StoreError):
@@ -240,8 +238,7 @@ def store_errors(action: str, filtered: bool = False) -> Iterator[None]:
             raise CollectionMismatchError(f"{message}. Use the model that wrote the collection.") from error
         if _COLLECTION_GONE.search(message):
             raise CollectionGoneError(
-                f"Chroma failed while {action}: {message.rstrip('.')}. It was deleted or replaced since it was opened, "
-                "as minilm reembed and compact do. Open it again."
+                f"Chroma failed while {action}: {message.rstrip('.')}. It was deleted or replaced {_OPEN_AGAIN}"
             ) from error
         if _INDEX_LACKS_RECORD in message:
             raise StaleIndexError(

@@ -109,7 +109,8 @@ def open_collection(
 
 def checked_embedder(embedder: MiniLMEmbedder) -> MiniLMEmbedder:
     """Return an embedder, having made sure that it is one."""
-    if not hasattr(embedder, "fingerprint"):
+    # Of its class, since to ask an embedder for its fingerprint is to load the model.
+    if not hasattr(type(embedder), "fingerprint"):
         raise InvalidOptionError(
             f"embedder must be a MiniLMEmbedder, got {type(embedder).__name__}. That of a MiniLMEmbeddingFunction is "
             "its attribute embedder."
