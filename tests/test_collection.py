@@ -150,7 +150,7 @@ def test_opening_loads_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("minilm_retrieval.embedder.load_model", lambda name: pytest.fail("loaded"))
     for _ in range(2):
         open_collection("docs", path=tmp_path, create=True)
-    open_collection("others", path=tmp_path, create=True, embedder=MiniLMEmbedder(max_seq_length=128))
+        open_collection("others", path=tmp_path, create=True, embedder=MiniLMEmbedder(max_seq_length=128))
 
 
 async def test_an_asynchronous_client_is_refused(tmp_path: Path) -> None:

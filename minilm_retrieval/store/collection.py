@@ -166,10 +166,12 @@ def _with_function(client: ClientAPI, collection: Collection, embedder: MiniLMEm
     else:
         return collection
     if embedder is not None:
-        if embedder.fingerprint != fingerprint:
+        # As it would be recorded, for which all-MiniLM-L6-v2 need not be loaded.
+        given = MiniLMEmbeddingFunction.of(embedder).get_config()["fingerprint"]
+        if given != fingerprint:
             raise CollectionMismatchError(
                 f"The collection {collection.name!r} was embedded with the model of fingerprint {fingerprint}; the "
-                f"embedder given has {embedder.fingerprint}. Pass the one it was made with, or none."
+                f"embedder given has {given}. Pass the one it was made with, or none."
             )
         function.embedder = embedder
     with store_errors(f"opening the collection {collection.name!r}"):
