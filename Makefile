@@ -18,7 +18,7 @@ types: .venv/ready
 	.venv/bin/mypy
 
 unit: .venv/ready $(NODE)/node_modules
-	.venv/bin/pytest -n 2 --dist loadfile
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/ready
 	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 MINILM_SOAK_KILLS=100 MINILM_SOAK_FILES=2000 \
@@ -35,15 +35,19 @@ bench: .venv/ready
 	.venv/bin/python benchmarks/compare.py --write
 
 # The wheel, installed alone with one extra after the other into environments of their own, has all four packages; each
-# integration works with its own extra, and the command works without any but Chroma's. One pip installs into all, and
-# compiles nothing ahead: most of what is installed is never imported.
+# integration works with its own extra, and the command works without any but Chroma's. The environments have the
+# supported interpreters in turn, as far as they are here. One pip installs into all, and compiles nothing ahead: most
+# of what is installed is never imported.
+interpreter = $(lastword python$(1) $(sort $(wildcard $(shell pyenv root 2>/dev/null)/versions/$(1).*/bin/python)))
 wheel:
 	rm -rf .venv-wheel* dist
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python $(PIP) --upgrade pip build
 	.venv-wheel/bin/python -m build --wheel --outdir dist .
-	set -e; for extra in chroma langchain llama-index server; do \
-		$(PYTHON) -m venv --without-pip .venv-wheel-$$extra; \
+	set -e; for pair in chroma=$(call interpreter,3.10) langchain=$(call interpreter,3.12) \
+			llama-index=$(call interpreter,3.13) server=$(call interpreter,3.10); do \
+		extra=$${pair%%=*}; python=$${pair#*=}; "$$python" -m venv --help >/dev/null 2>&1 || python=$(PYTHON); \
+		"$$python" -m venv --without-pip .venv-wheel-$$extra; \
 		.venv-wheel/bin/python -m pip --python .venv-wheel-$$extra $(INSTALL) --no-compile "$$(ls dist/*.whl)[$$extra]"; \
 		.venv-wheel/bin/python -m pip --python .venv-wheel-$$extra $(INSTALL) --no-compile $(MODEL); \
 		(cd dist && ../.venv-wheel-$$extra/bin/python ../.ci/check_wheel.py $$extra); \

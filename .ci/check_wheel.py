@@ -1,4 +1,4 @@
-"""In an environment with the wheel and one extra: its integration works, and the others name theirs.
+"""In an environment with the wheel and one extra, its integration and the command work, and the others name theirs.
 
 Run by ``make wheel``: python check_wheel.py EXTRA
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import platform
 import subprocess
 import sys
+import tempfile
 import urllib.request
+from pathlib import Path
+from typing import Any
 
 PACKAGES = {
     "chroma": ("chroma_minilm", lambda module: module.MiniLMEmbeddingFunction()(["a text"])[0].tolist()),
@@ -33,6 +37,16 @@ def served(text: str) -> list[float]:
     return vector
 
 
+def written(text: str) -> Any:
+    """Return the vector that the command writes for a text."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "vector.npy")
+        subprocess.run([sys.executable, "-m", "minilm_retrieval", "embed", text, "-o", file], check=True)
+        return np.load(file)[0]
+
+
 def main(extra: str) -> None:
     """Import everything, and embed with the package of the extra."""
     from minilm_retrieval import MiniLMEmbedder
@@ -40,6 +54,7 @@ def main(extra: str) -> None:
 
     assert importlib.util.find_spec("torch") is None
     expected = MiniLMEmbedder().encode("a text")
+    assert abs(expected - written("a text")).max() <= 1e-6
     for name, (package, embed) in PACKAGES.items():
         assert importlib.util.find_spec(package) is not None, f"the wheel lacks {package}"
         if name == extra:
@@ -51,7 +66,7 @@ def main(extra: str) -> None:
             assert f"[{name}]" in str(error)
     if extra == "server":
         assert abs(expected - served("a text")).max() <= 1e-6
-    print(f"The wheel works with [{extra}].")
+    print(f"The wheel works with [{extra}] on Python {platform.python_version()}.")
 
 
 if __name__ == "__main__":

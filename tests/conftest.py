@@ -35,22 +35,27 @@ ENGINES = [
 ]
 
 
-_SLOW = (
+_SLOWEST = (
+    "test_parity",
+    "test_ray",
     "test_crash",
     "test_processes",
-    "test_forks",
-    "test_examples",
-    "test_client_examples",
-    "test_clients",
     "test_process",
-    "test_cli",
-    "test_parity",
-    "test_precision",
-    "test_memory",
-    "test_bench",
-    "test_rewrite_killed",
+    "test_examples",
+    "test_forks",
+    "test_client_examples",
     "test_download",
+    "test_readme",
+    "test_bench",
     "test_wrappers",
+    "test_pairs",
+    "test_cli",
+    "test_precision",
+    "test_own_models",
+    "test_retriever",
+    "test_self_check",
+    "test_reindexing",
+    "test_rewrite_killed",
 )
 
 
@@ -107,7 +112,7 @@ def reference(standard_directory: Path) -> Any:
 @pytest.fixture(scope="session")
 def real_texts(embedder: MiniLMEmbedder) -> list[str]:
     """2,000 different passages of Python's documentation, from 1 to 2,000 tokens."""
-    return topic_texts(2000, 1600)
+    return topic_texts(2000, 1700)
 
 
 @pytest.fixture
@@ -141,7 +146,7 @@ def no_model_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slowest files, so that at the end no worker waits for the other."""
-    items.sort(key=lambda item: item.path.stem not in _SLOW)
+    items.sort(key=lambda item: (*_SLOWEST, item.path.stem).index(item.path.stem))
 
 
 @pytest.fixture(scope="module")

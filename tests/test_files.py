@@ -133,7 +133,7 @@ def test_missing_paths_are_reported(tree: Path) -> None:
     assert load(tree / "none", tree / "a.txt" / "b", "a\0b") == [
         Failure(str(tree / "none"), "no such file or folder"),
         Failure(str(tree / "a.txt" / "b"), "Not a directory"),
-        Failure("a\0b", "is no path: embedded null byte"),
+        Failure("a\0b", "is no path: it contains a null character"),
     ]
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from minilm_retrieval.cli.groups import ungrouped
 
+Limit = Annotated[int | None, typer.Option("--limit", "-l")]
 Count = Annotated[int, typer.Option("--count", "-n")]
 
 
@@ -53,6 +54,18 @@ def test_options_reach_the_group_they_are_of() -> None:
 
 def test_defaults_are_those_of_the_groups() -> None:
     assert run(Outer, "me") == [False, Outer("me", Inner(None, False), 3)]
+
+
+def test_an_option_beside_the_groups_keeps_its_names_where_none_is_its_default() -> None:
+    taken: list[Any] = []
+
+    def command(texts: Annotated[list[str] | None, typer.Argument()] = None, limit: Limit = None) -> None:
+        taken.extend((texts, limit))
+
+    app = typer.Typer()
+    app.command()(ungrouped(command))
+    assert CliRunner().invoke(app, ["a", "b", "-l", "5"]).exit_code == 0
+    assert taken == [["a", "b"], 5]
 
 
 def test_a_group_may_change_an_option_of_another() -> None:

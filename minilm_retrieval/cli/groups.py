@@ -15,17 +15,17 @@ def ungrouped(command: Callable[..., None]) -> Callable[..., None]:
         command: Its parameters are options and arguments as typer has them, or dataclasses, whose fields are such or
             again dataclasses; the command is given an instance of each.
     """
-    hints = get_type_hints(command, include_extras=True)
-    names = list(signature(command).parameters)
+    # Not `get_type_hints`: where None is the default, that of Python 3.10 puts the annotation inside an `Optional`.
+    given_to = signature(command, eval_str=True).parameters
     parameters: list[Parameter] = []
-    for name, parameter in signature(command).parameters.items():
-        if is_dataclass(hints[name]):
-            parameters += _options(hints[name])
+    for parameter in given_to.values():
+        if is_dataclass(parameter.annotation):
+            parameters += _options(parameter.annotation)
         else:
-            parameters.append(parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
 
     def run(**given: Any) -> None:
-        command(**{name: _value(name, hints[name], given) for name in names})
+        command(**{name: _value(name, parameter.annotation, given) for name, parameter in given_to.items()})
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ def test_splitters_count_with_the_models_tokenizer(embedder: MiniLMEmbedder) -> 
     from langchain_text_splitters import RecursiveCharacterTextSplitter
     from llama_index.core.node_parser import SentenceSplitter
 
-    text = "\n\n".join(topic_texts(40, 300))
+    text = "\n\n".join(topic_texts(60, 300))
     splitter = RecursiveCharacterTextSplitter(
         chunk_size=256, chunk_overlap=0, length_function=MiniLMEmbeddings().count_tokens
     )
