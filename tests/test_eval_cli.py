@@ -78,6 +78,8 @@ def test_all_precisions_and_another_model_side_by_side(pairs: str, monkeypatch: 
     assert asked == [directory, directory]
 
 
+# Which Python does not show outside of tests.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ir_measures")
 def test_retrieval(folder: str) -> None:
     result = minilm("eval", "retrieval", folder, "--approximate", "--resamples", "20")
     assert (result.exit_code, result.stderr) == (0, "")

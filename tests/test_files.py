@@ -130,10 +130,13 @@ def test_an_unreadable_folder_is_named_and_the_others_are_read(tree: Path, monke
 
 def test_missing_paths_are_reported(tree: Path) -> None:
     fill(tree, "a.txt")
+    # Of Python's own words, which differ between its versions.
+    with pytest.raises(ValueError) as refusal:
+        Path("a\0b").stat()
     assert load(tree / "none", tree / "a.txt" / "b", "a\0b") == [
         Failure(str(tree / "none"), "no such file or folder"),
         Failure(str(tree / "a.txt" / "b"), "Not a directory"),
-        Failure("a\0b", "is no path: it contains a null character"),
+        Failure("a\0b", f"is no path: {refusal.value}"),
     ]
 
 

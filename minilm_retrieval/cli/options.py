@@ -129,12 +129,10 @@ def _for_shell(message: Any) -> str:
 def user_errors() -> Iterator[None]:
     """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options.
 
-    Warnings are shown the same way, without the place in the code they point at; those of deprecated code are not.
+    Warnings are shown the same way, without the place in the code they point at.
     """
     try:
         with warnings.catch_warnings():
-            # Those are for whoever maintains the package that is named.
-            warnings.simplefilter("ignore", DeprecationWarning)
             warnings.showwarning = lambda message, *place: typer.echo(f"minilm: {_for_shell(message)}", err=True)
             yield
     except (InvalidOptionError, InvalidFilterError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 from chromadb.api.client import Client
 from chromadb.auth import UserIdentity
 from chromadb.config import Settings
@@ -46,9 +45,7 @@ class ServerClient(Client):
         if not isinstance(server._session, RetryingClient):
             # Chroma's own session waits for ever.
             session = server._session
-            # Only since 1.3 has Chroma a name for its limits.
-            limits = httpx.Limits(keepalive_expiry=server.keepalive_secs)
-            server._session = RetryingClient(self._first_contact, headers=session.headers, limits=limits)
+            server._session = RetryingClient(self._first_contact, headers=session.headers, limits=server.http_limits)
             session.close()
         return self._server.get_user_identity()
 

@@ -68,9 +68,7 @@ class FileFinder:
             yield from self._matches(path) if _GLOB.search(path) else [_missing(path, error)]
             return
         except ValueError as error:
-            # What Python says of it differs between its versions.
-            reason = "it contains a null character" if "\0" in path else str(error)
-            yield Failure(path, f"is no path: {reason}")
+            yield Failure(path, f"is no path: {error}")
             return
         if stat.S_ISDIR(mode):
             yield from walk(path, self._selection)
