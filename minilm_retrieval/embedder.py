@@ -187,8 +187,8 @@ class MiniLMEmbedder:
     def warmup(self) -> None:
         """Load and compile everything now, so that the first calls do not wait for it; takes about a second."""
         quiet = self.quietly()
-        # A length that is seen for the first time costs a few milliseconds once.
-        for length in range(MIN_LENGTH, min(_WARMUP_QUERY_TOKENS, self.max_seq_length) + 1):
+        # A new length costs a few milliseconds once. The longest first: what it needs compiled serves short ones too.
+        for length in range(min(_WARMUP_QUERY_TOKENS, self.max_seq_length), MIN_LENGTH - 1, -1):
             quiet.encode("a " * (length - self.tokenizer.special_tokens))
         # Several batches, so that what runs batches side by side is prepared too.
         long = "warm up " * self.max_seq_length

@@ -107,14 +107,15 @@ def test_a_batch_that_fails_is_an_engine_error_and_nobody_waits_for_ever(small_m
         from minilm_retrieval import MiniLMEmbedder
         from minilm_retrieval.batching import Batch
         from minilm_retrieval.engines import get_engine
+        from minilm_retrieval.engines.openvino import Form
         from minilm_retrieval.errors import EngineError
 
         embedder = MiniLMEmbedder(sys.argv[1], threads=2)
         engine = get_engine(embedder._engine_key, embedder, embedder._model)
         ones = np.ones((2, 8), dtype=np.int32)
         good, bad = Batch((0, 1), ones, ones), Batch((0, 1), ones, ones)
-        for packed in (False, True):
-            requests = engine._compiled(packed)
+        for form in (Form.PADDED, Form.PACKED):
+            requests = engine._compiled(form)
             inputs = requests._inputs
 
             def broken(batch, inputs=inputs):

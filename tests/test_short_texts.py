@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from small_models import SmallModel
 
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.batching import Batch, bucket_length, padded_batch, single_batch
-from minilm_retrieval.engines import get_engine
+from minilm_retrieval.engines import cache, get_engine
+from minilm_retrieval.engines.openvino import Form, OpenVINOEngine
 from minilm_retrieval.engines.short_texts import SHORT_LENGTH, short_inputs
 from minilm_retrieval.tokenizer import IntArray
 
@@ -16,6 +19,20 @@ from minilm_retrieval.tokenizer import IntArray
 def sequence(length: int) -> IntArray:
     """Return distinct tokens between the two special ones."""
     return np.array([101, *range(2000, 2000 + length - 2), 102], dtype=np.int32)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> MiniLMEmbedder:
+    """An embedder of whose engine nothing is compiled yet."""
+    monkeypatch.setattr(cache, "_cache", cache._Cache())
+    return MiniLMEmbedder(threads=2)
+
+
+def forms(embedder: MiniLMEmbedder) -> set[Form]:
+    """What an embedder's engine has compiled."""
+    engine = get_engine(embedder._engine_key, embedder, embedder._model)
+    assert isinstance(engine, OpenVINOEngine)
+    return set(engine._requests)
 
 
 @pytest.mark.parametrize("length", range(2, SHORT_LENGTH + 5))
@@ -47,3 +64,39 @@ def test_a_model_of_fewer_positions_has_no_such_graph(small_model: SmallModel) -
     together = embedder.encode(texts)
     alone = np.array([embedder.encode(text) for text in texts])
     assert np.abs(alone - together).max() <= 1e-6
+
+
+def test_a_first_short_text_compiles_nothing_else_and_gets_the_same_vector_later(fresh: MiniLMEmbedder) -> None:
+    first = fresh.encode("a short text")
+    assert forms(fresh) == {Form.SHORT}
+    fresh.encode("a longer text " * 20)
+    assert forms(fresh) == {Form.PADDED}, "which has the short one's graph, so that weights are in memory once"
+    assert np.abs(fresh.encode("a short text") - first).max() <= 1e-6
+    assert forms(fresh) == {Form.PADDED}
+
+
+def test_warming_up_compiles_nothing_that_is_dropped_again(
+    fresh: MiniLMEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Form] = []
+    original = OpenVINOEngine._compile
+
+    def watched(engine: OpenVINOEngine, precision: str, form: Form) -> object:
+        compiled.append(form)
+        return original(engine, precision, form)
+
+    monkeypatch.setattr(OpenVINOEngine, "_compile", watched)
+    fresh.warmup()
+    assert compiled == [Form.PADDED, Form.PACKED]
+
+
+def test_short_texts_that_run_while_their_graph_is_replaced(fresh: MiniLMEmbedder) -> None:
+    short = [f"number {number}" for number in range(8)]
+    expected = [fresh.encode(text) for text in short]
+    assert forms(fresh) == {Form.SHORT}
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(fresh.encode, short[number % 8]) for number in range(400)]
+        pool.submit(fresh.encode, "a longer text " * 20).result()
+    assert forms(fresh) == {Form.PADDED}
+    for number, vector in enumerate(running):
+        assert np.abs(vector.result() - expected[number % 8]).max() <= 1e-6

@@ -2,7 +2,7 @@
 
 Where shapes are known when a graph is compiled, the runtime prepares all operations once, and not again whenever a
 length differs from the one before. Both graphs stand in one model, as the branches of a condition, because only there
-does the runtime hold a single copy of the weights that both read.
+does the runtime hold a single copy of the weights that both read. Until another text comes, the first one stands alone.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ def branched(short: ov.Model, others: ov.Model) -> ov.Model:
     return ov.Model([vectors], inputs, "sentence_encoder")
 
 
+def is_short(batch: Batch) -> bool:
+    """Tell whether a batch is a single text that fits into :data:`SHORT_SHAPE`."""
+    rows, length = batch.input_ids.shape
+    return bool(rows == 1 and length <= SHORT_LENGTH)
+
+
 def short_inputs(batch: Batch) -> Inputs:
     """Return the inputs of :func:`branched`: those of the padded layout, a single short text filled up.
 
@@ -44,8 +50,8 @@ def short_inputs(batch: Batch) -> Inputs:
     [(1, 16), (1, 16)]
     """
     inputs = PaddedLayout.inputs(batch)
-    rows, length = batch.input_ids.shape
-    if rows != 1 or length >= SHORT_LENGTH:
+    length = batch.input_ids.shape[1]
+    if not is_short(batch) or length == SHORT_LENGTH:
         return inputs
     filled = np.zeros((len(inputs), *SHORT_SHAPE), dtype=np.int32)
     filled[:, :, :length] = inputs
