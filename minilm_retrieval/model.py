@@ -15,6 +15,7 @@ from pathlib import Path
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
 from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
+from minilm_retrieval.refused_settings import refuse_unfollowed_settings
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
 from minilm_retrieval.tokenizer_config import check_tokenizer_config
 from minilm_retrieval.weights import Weights, read_weights, weights_digest
@@ -52,12 +53,14 @@ class Model:
     Raises:
         ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
         UnsupportedModelError: The tokenizer gives ids that the model has no embedding for, or not those that
-            sentence-transformers gives; or see :func:`minilm_retrieval.model_config.read_config`.
+            sentence-transformers gives; or see :func:`minilm_retrieval.model_config.read_config` and
+            :func:`minilm_retrieval.refused_settings.refuse_unfollowed_settings`.
     """
 
     def __init__(self, files: ModelFiles) -> None:
         self.files = files
         self.config = read_config(files.directory)
+        refuse_unfollowed_settings(files.directory)
         self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
         self._digest: str | None = None
         if files.standard_weights:

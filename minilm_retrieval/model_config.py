@@ -51,7 +51,7 @@ def read_config(directory: Path) -> ModelConfig:
     Raises:
         ModelIntegrityError: A file is not JSON.
         UnsupportedModelError: A file is missing, gives something else than a usable number, or names an architecture,
-            module, activation, position embedding, pooling or prompt that this library does not run.
+            module, activation, position embedding or pooling that this library does not run.
     """
     config = _read_json(directory, "config.json")
     transformer, pooling = _module_paths(directory)
@@ -60,7 +60,6 @@ def read_config(directory: Path) -> ModelConfig:
     _require(config, "position_embedding_type", {None, "absolute"}, directory, "uses position embeddings of type")
     _require(config, "hidden_act", set(_ACTIVATIONS), directory, "uses the activation")
     _require(config, "is_decoder", {None, False}, directory, "sets is_decoder to")
-    _refuse_default_prompt(directory)
     file = directory / "config.json"
     max_positions = _whole(config, "max_position_embeddings", file, least=MIN_LENGTH)
     found = ModelConfig(
@@ -133,24 +132,6 @@ def _own_length(directory: Path, settings: dict[str, Any], max_positions: int) -
         if settings.get(key) in (None, math.inf):
             return max_positions
     return min(_whole(settings, key, directory / file, least=MIN_LENGTH, most=None), max_positions)
-
-
-def _refuse_default_prompt(directory: Path) -> None:
-    settings = optional_json(directory, "config_sentence_transformers.json")
-    name = settings.get("default_prompt_name")
-    prompts = settings.get("prompts") or {}
-    if not name:
-        return
-    if not isinstance(name, str) or not isinstance(prompts, dict):
-        raise UnsupportedModelError(
-            f"{directory / 'config_sentence_transformers.json'} gives default_prompt_name as {name!r} and prompts as a "
-            f"{type(prompts).__name__}; expected a name, and a dict of texts by name."
-        )
-    if prompts.get(name):
-        raise UnsupportedModelError(
-            f"{directory} puts the prompt {name!r} before every text (config_sentence_transformers.json); "
-            "this library embeds texts as they are."
-        )
 
 
 def _require(config: dict[str, Any], key: str, offered: set[Any], directory: Path, phrase: str) -> None:

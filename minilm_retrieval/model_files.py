@@ -39,7 +39,9 @@ _SETTINGS = (
     MODULES,
     "sentence_bert_config.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "config_sentence_transformers.json",
+    "adapter_config.json",
 )
 _HUB_PATTERNS = ("*.json", WEIGHTS)
 # Large, so that other threads that hold the interpreter seldom keep the next one waiting.

@@ -92,6 +92,7 @@ class Tokenizer:
     Attributes:
         special_tokens: How many are added to a text.
         largest_id: The largest id that a text may get; ids need not be without gaps.
+        truncation_side: Where the file would cut long texts, ``"right"`` or ``"left"``.
 
     Args:
         file: A ``tokenizer.json``.
@@ -109,6 +110,7 @@ class Tokenizer:
             tokenizer = RustTokenizer.from_str(content)
         except Exception as error:
             raise ModelIntegrityError(f"{file} is not a readable tokenizer: {error}. Copy the model again.") from error
+        self.truncation_side: str = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._normalizer = tokenizer.normalizer

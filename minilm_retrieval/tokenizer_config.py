@@ -12,6 +12,7 @@ from typing import Any
 from minilm_retrieval.errors import UnsupportedModelError
 from minilm_retrieval.model_config import optional_json
 from minilm_retrieval.model_files import TOKENIZER
+from minilm_retrieval.refused_settings import refusal
 from minilm_retrieval.tokenizer import Tokenizer
 
 # As written by transformers, with "Fast" behind them or without. Others are built from tokenizer.json as it is.
@@ -21,6 +22,7 @@ _OF_BERT = tuple(
     for kind in ("", "Fast")
 )
 _DEFAULT = "BertTokenizer"
+_FILE = "tokenizer_config.json"
 
 
 def check_tokenizer_config(directory: Path, tokenizer: Tokenizer, lowercase: bool) -> None:
@@ -32,14 +34,20 @@ def check_tokenizer_config(directory: Path, tokenizer: Tokenizer, lowercase: boo
         lowercase: Whether ``sentence_bert_config.json`` asks for lower case first.
 
     Raises:
-        UnsupportedModelError: The files contradict each other; the message names each setting with both values.
-        ModelIntegrityError: ``tokenizer_config.json`` is not JSON.
+        UnsupportedModelError: The files contradict each other; the message names each setting with both values. Or
+            long texts are to be cut in front.
+        ModelIntegrityError: A file is not JSON.
     """
-    settings = optional_json(directory, "tokenizer_config.json")
+    settings = optional_json(directory, _FILE)
+    side = settings.get("truncation_side", tokenizer.truncation_side)
+    if side != "right":
+        raise refusal(directory / _FILE, "truncation_side", side, "cuts long texts at their end", "To have that")
+    if "added_tokens_decoder" not in settings:
+        settings |= optional_json(directory, "special_tokens_map.json")
     kind = settings.get("tokenizer_class") or optional_json(directory, "config.json").get("tokenizer_class") or _DEFAULT
     if kind not in _OF_BERT:
         return
-    found, built = _found(tokenizer.settings(), lowercase), _built(settings)
+    found, built = _found(tokenizer, lowercase), _built(settings)
     contradictions = [
         f"{name} is {found[name]!r} in tokenizer.json, there {built[name]!r}"
         for name in built
@@ -64,20 +72,32 @@ def _built(settings: dict[str, Any]) -> dict[str, Any]:
         "pre_tokenizer": "BertPreTokenizer",
         "continuing_subword_prefix": "##",
         "max_input_chars_per_word": 100,
+        "cls_token": _token(settings, "cls_token", "[CLS]"),
+        "sep_token": _token(settings, "sep_token", "[SEP]"),
     }
 
 
-def _found(tokenizer: dict[str, Any], lowercase: bool) -> dict[str, Any]:
-    normalizer = _only_step(tokenizer["normalizer"], lowercase)
+def _found(tokenizer: Tokenizer, lowercase: bool) -> dict[str, Any]:
+    settings = tokenizer.settings()
+    normalizer = _only_step(settings["normalizer"], lowercase)
+    first, last = tokenizer.pieces("")
     return {
         "clean_text": normalizer.get("clean_text"),
         "handle_chinese_chars": normalizer.get("handle_chinese_chars"),
         "strip_accents": _either(normalizer.get("strip_accents"), normalizer.get("lowercase")),
         "lowercase": normalizer.get("lowercase"),
-        "pre_tokenizer": tokenizer["pre_tokenizer"].get("type"),
-        "continuing_subword_prefix": tokenizer["continuing_subword_prefix"],
-        "max_input_chars_per_word": tokenizer["max_input_chars_per_word"],
+        "pre_tokenizer": settings["pre_tokenizer"].get("type"),
+        "continuing_subword_prefix": settings["continuing_subword_prefix"],
+        "max_input_chars_per_word": settings["max_input_chars_per_word"],
+        "cls_token": first.text,
+        "sep_token": last.text,
     }
+
+
+def _token(settings: dict[str, Any], name: str, default: str) -> Any:
+    """Return a special token, which may be written with more about it."""
+    token = settings.get(name, default)
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _either(strip_accents: Any, lowercase: Any) -> Any:

@@ -23,6 +23,7 @@ FLOORS = {
     "whole_numbers": 1,
     "model_files": 2,
     "model_config": 2,
+    "refused_settings": 2,
     "tokenizer": 2,
     "tokenizer_config": 2,
     "word_ids": 2,

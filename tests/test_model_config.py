@@ -160,24 +160,6 @@ def test_modules_of_the_models_own_code_are_refused(small_model: SmallModel, pre
         read_config(directory)
 
 
-def test_a_default_prompt_is_refused_by_name(small_model: SmallModel) -> None:
-    directory = small_model.write()
-    prompts = {"query": "Represent this: ", "document": ""}
-    small_model.write_json("config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": "query"})
-    with pytest.raises(UnsupportedModelError, match="puts the prompt 'query' before every text"):
-        read_config(directory)
-
-
-@pytest.mark.parametrize("name", [None, "document"])
-def test_prompts_that_change_nothing_are_accepted(small_model: SmallModel, name: str | None) -> None:
-    directory = small_model.write()
-    small_model.write_json(
-        "config_sentence_transformers.json",
-        {"prompts": {"query": "Represent this: ", "document": ""}, "default_prompt_name": name},
-    )
-    assert read_config(directory).pooling == "mean"
-
-
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "1_Pooling/config.json"])
 def test_a_missing_file_is_named(small_model: SmallModel, name: str) -> None:
     directory = small_model.write()

@@ -83,22 +83,6 @@ def test_a_pooling_without_a_name_is_refused(small_model: SmallModel, mode: obje
         read_config(directory)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"prompts": ["query: "], "default_prompt_name": "query"},
-        {"prompts": "query: ", "default_prompt_name": "query"},
-        {"prompts": {"query": "query: "}, "default_prompt_name": ["query"]},
-        {"prompts": {}, "default_prompt_name": {"query": ""}},
-    ],
-)
-def test_prompts_of_another_form_are_refused(small_model: SmallModel, settings: dict[str, Any]) -> None:
-    directory = small_model.write()
-    small_model.write_json("config_sentence_transformers.json", settings)
-    with pytest.raises(UnsupportedModelError, match=r"config_sentence_transformers\.json gives default_prompt_name"):
-        read_config(directory)
-
-
 def test_no_token_type_at_all_is_refused(small_model: SmallModel) -> None:
     directory = small_model.write()
     weights = load_file(directory / "model.safetensors")
@@ -161,7 +145,7 @@ def rewrite_tokenizer(model: SmallModel, change: Callable[[Settings], None]) -> 
 def test_a_file_that_only_sentence_transformers_reads_is_named_with_its_directory(small_model: SmallModel) -> None:
     pytest.importorskip("sentence_transformers")
     directory = small_model.write()
-    (directory / "special_tokens_map.json").write_text("{")
+    (directory / "added_tokens.json").write_text("{")
     assert MiniLMEmbedder(directory).encode("text").shape == (32,)
     with pytest.raises(EngineError, match=f"sentence-transformers cannot load {re.escape(str(directory))}: \\w+Error"):
         MiniLMEmbedder(directory, backend="torch", device="cpu").encode("text")
