@@ -17,8 +17,9 @@ lint: .venv/ready
 types: .venv/ready
 	.venv/bin/mypy
 
+# Two workers share the processors: a thread of torch that waits for another should not spin at the other's cost.
 unit: .venv/ready $(NODE)/node_modules
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/ready
 	MINILM_SOAK_SECONDS=30 MINILM_SOAK_CALLS=1500 MINILM_SOAK_TEXTS=5000 MINILM_SOAK_KILLS=100 MINILM_SOAK_FILES=2000 \

@@ -24,8 +24,6 @@ from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.tokenizer import Tokenizer, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
-_CPU_TOKENS = 448  # For longer batches the runtime packs some weights in a second way: 20 MB, and nothing gained.
-_GPU_TOKENS = 32_768
 _WARMUP_TOKENS = 1024
 _WARMUP_QUERY_TOKENS = 32
 
@@ -207,13 +205,12 @@ class MiniLMEmbedder:
         engine = get_engine(self._engine_key, self, self._loaded)
         pipeline = self._prepared
         if pipeline is None or pipeline.engine is not engine:
-            on_cpu = self.backend == "openvino" or self.device == "cpu"
             self._prepared = pipeline = Pipeline(
                 tokenizer=self.tokenizer,
                 engine=engine,
                 dimension=self.dimension,
                 max_length=self.max_seq_length,
-                token_budget=_CPU_TOKENS if on_cpu else _GPU_TOKENS,
+                token_budget=engine.token_budget,
                 workers=stream_plan(self.threads).streams if self.backend == "openvino" else 1,
             )
         return pipeline

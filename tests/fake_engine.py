@@ -20,6 +20,8 @@ class FakeEngine:
         broken_rows: Positions, counted over all real rows in the order in which they come, that give NaN.
     """
 
+    token_budget = 448
+
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.broken_rows: set[int] = set()

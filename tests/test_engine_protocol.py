@@ -15,6 +15,7 @@ from subprocesses import run_python
 from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.batching import Batch, make_batches
 from minilm_retrieval.engines import Engine, get_engine
+from minilm_retrieval.engines.engine import CPU_TOKENS
 from minilm_retrieval.model import load_model
 
 
@@ -58,6 +59,16 @@ def test_batches_are_taken_as_there_is_room(engine: Engine) -> None:
     for given, _ in enumerate(engine.embed(watched(batches)), 1):
         assert taken <= given + 4
     assert taken == len(batches)
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_torch_without_a_gpu_has_batches_for_a_processor(small_model: SmallModel, device: str | None) -> None:
+    pytest.importorskip("sentence_transformers")
+    torch = pytest.importorskip("torch")
+    if device is None and (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        pytest.skip("there is a GPU that torch can use")
+    with MiniLMEmbedder(small_model.write(), backend="torch", device=device) as embedder:
+        assert embedder.pipeline().token_budget == CPU_TOKENS
 
 
 def test_no_batches_no_arrays(engine: Engine) -> None:

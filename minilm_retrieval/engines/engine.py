@@ -1,4 +1,4 @@
-"""What an engine is: one method."""
+"""What an engine is: one method, and how much it takes at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from minilm_retrieval.batching import Batch
 
 FloatArray = npt.NDArray[np.float32]
 
+# For longer batches OpenVINO packs some weights in a second way: 20 MB, and nothing gained; torch needs memory.
+CPU_TOKENS = 448
+
 
 class Engine(Protocol):
-    """Runs the encoder, pooling and normalisation. Safe to call from many threads at once."""
+    """Runs the encoder, pooling and normalisation. Safe to call from many threads at once.
+
+    Attributes:
+        token_budget: Most tokens that a batch should have, padding included.
+    """
+
+    token_budget: int
 
     def embed(self, batches: Iterable[Batch], beside_others: bool = False) -> Iterator[FloatArray]:
         """Yield the vectors of each batch, in the batches' order.

@@ -16,7 +16,7 @@ from typing import Any
 
 from minilm_retrieval.batching import Batch
 from minilm_retrieval.cpu import allowed_processors, stream_plan
-from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.engine import CPU_TOKENS, FloatArray
 from minilm_retrieval.engines.folded_weights import folded_weights
 from minilm_retrieval.engines.forks import loading
 from minilm_retrieval.engines.openvino_graph import GraphBuilder
@@ -59,6 +59,8 @@ class OpenVINOEngine:
     Raises:
         EngineError: The processor has no instructions for the precision.
     """
+
+    token_budget = CPU_TOKENS
 
     def __init__(self, model: Model, precision: str, threads: int, normalize: bool) -> None:
         self._threads = threads

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from minilm_retrieval.batching import Batch
-from minilm_retrieval.engines.engine import FloatArray
+from minilm_retrieval.engines.engine import CPU_TOKENS, FloatArray
 from minilm_retrieval.engines.self_check import SelfCheck
 from minilm_retrieval.errors import EngineError, MiniLMError, MissingExtraError, PrecisionWarning
 from minilm_retrieval.model import Model
 from minilm_retrieval.tokenizer import IntArray
+
+_GPU_TOKENS = 32_768
 
 
 class TorchEngine:
@@ -45,13 +47,14 @@ class TorchEngine:
         device = _best_device(torch) if device == "auto" else device
         try:
             self._device = torch.device(device)
+            self.token_budget = CPU_TOKENS if self._device.type == "cpu" else _GPU_TOKENS
             self._load(model, precision)
         except MiniLMError:
             raise
         except (RuntimeError, AssertionError) as error:
             raise EngineError(f"torch cannot use the device {device!r}: {error}") from error
         except Exception as error:
-            # It reads files that this library does not, such as special_tokens_map.json.
+            # It reads files that this library does not, such as added_tokens.json.
             raise EngineError(
                 f"sentence-transformers cannot load {model.files.directory}: {type(error).__name__}: {error} "
                 "Copy the model again, or use backend='openvino'."
