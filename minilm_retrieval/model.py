@@ -1,7 +1,7 @@
 """A loaded model: its configuration, tokenizer, weights and fingerprint.
 
-Models are loaded once a process, and again when their files have changed. Weights are read when an engine asks for them
-and are not kept here.
+Models are shared by all who use them, and loaded again when their files have changed. Weights are read when an engine
+asks for them and are not kept here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import hashlib
 import json
 import os
 import threading
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
@@ -158,14 +161,17 @@ def standard_fingerprint(max_seq_length: int = 256, normalize: bool = True) -> s
     )
 
 
-_models: dict[tuple[str, str], Model] = {}
+_models: WeakValueDictionary[tuple[str, str], Model] = WeakValueDictionary()
+# Kept though nobody uses them: the next embedder would have to verify and read them again.
+_recent: deque[Model] = deque(maxlen=4)
 _lock = threading.Lock()
 
 
 def load_model(model: str | os.PathLike[str] | None = None) -> Model:
-    """Find, verify and read a model, once a process and again when its files have changed.
+    """Find, verify and read a model, once while it is in use and again when its files have changed.
 
-    The same object means the same files. See :func:`minilm_retrieval.model_files.find_model`.
+    The same object means the same files. The last few stay loaded though nobody uses them. See
+    :func:`minilm_retrieval.model_files.find_model`.
     """
     name = "" if model is None else os.fspath(model)
     key = (name, str(Path(name).resolve()) if name else "")
@@ -173,6 +179,9 @@ def load_model(model: str | os.PathLike[str] | None = None) -> Model:
         loaded = _models.get(key)
         if loaded is None or not loaded.files.stamp.is_current():
             loaded = _models[key] = Model(find_model(model))
+        with suppress(ValueError):
+            _recent.remove(loaded)
+        _recent.append(loaded)
         return loaded
 
 

@@ -17,6 +17,7 @@ from minilm_retrieval import MiniLMEmbedder
 from minilm_retrieval.cpu import allowed_processors
 from minilm_retrieval.engines import EngineKey, close_engine, get_engine
 from minilm_retrieval.errors import EngineError
+from minilm_retrieval.model import load_model
 
 
 class Counter:
@@ -151,6 +152,33 @@ def test_an_embedder_that_was_dropped_without_close_is_no_user(small_model: Smal
     kept.close()
     gc.collect()
     assert engine() is None
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "dropped"])
+def test_of_many_models_in_turn_the_last_few_stay(tmp_path: Path, standard_directory: Path, closed: bool) -> None:
+    """As when every checkpoint of a training is evaluated: memory must not grow with their number."""
+    models, engines = [], []
+    for number in range(9):
+        embedder = MiniLMEmbedder(SmallModel(tmp_path / str(number), standard_directory).write(seed=number))
+        embedder.encode("text")
+        models.append(weakref.ref(embedder._model))
+        engines.append(weakref.ref(embedder.pipeline().engine))
+        if closed:
+            embedder.close()
+        del embedder
+    gc.collect()
+    assert [model() is not None for model in models[-4:]] == [True] * 4, "not read again when asked for again"
+    assert [model() for model in models[:4]] == [None] * 4
+    assert [engine() is not None for engine in engines[-4:]] == [not closed] * 4
+    assert [engine() for engine in engines[:4]] == [None] * 4
+
+
+def test_a_model_in_use_is_not_loaded_twice_whatever_comes_after(tmp_path: Path, standard_directory: Path) -> None:
+    embedder = MiniLMEmbedder(SmallModel(tmp_path / "used", standard_directory).write())
+    model = embedder._model
+    for number in range(6):
+        load_model(SmallModel(tmp_path / str(number), standard_directory).write(seed=number))
+    assert load_model(embedder.model_name) is model
 
 
 def test_close_is_for_this_embedder_only_and_for_ever(small_model: SmallModel, builds: Counter) -> None:

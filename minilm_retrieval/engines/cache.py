@@ -40,6 +40,9 @@ class EngineKey:
 
 _Place = tuple[EngineKey, Model]
 
+# Of others' engines that nobody uses any more so many stay, those used last: embedders may be made anew for each call.
+_MOST_IDLE = 4
+
 
 class _Cache:
     """Engines and the embedders that use them. A child of ``fork`` gets a new one."""
@@ -47,6 +50,7 @@ class _Cache:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.engines: dict[_Place, Engine] = {}
+        # In the order of their last use.
         self.users: dict[_Place, weakref.WeakSet[object]] = {}
         # Those too that only a call that has not ended holds.
         self.made: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -67,14 +71,18 @@ def get_engine(key: EngineKey, user: object, model: Model) -> Engine:
     cache, place = _cache, (key, model)
     with cache.lock:
         if place not in cache.engines:
-            # Of the same model before its files were written again, perhaps nobody's any more.
-            for other in [other for other, users in cache.users.items() if other[0] == key and not users]:
+            idle = [other for other, users in cache.users.items() if not users]
+            # Of the same model before its files were written again, none is wanted.
+            older = [other for other in idle if other[0] == key]
+            for other in older + [other for other in idle if other[0] != key][:-_MOST_IDLE]:
                 del cache.engines[other], cache.users[other]
             with loading():
                 cache.engines[place] = engine = _make(key, model)
             cache.users[place] = weakref.WeakSet()
             cache.made.add(engine)
-        cache.users[place].add(user)
+        # Those used last stand last.
+        users = cache.users[place] = cache.users.pop(place)
+        users.add(user)
         return cache.engines[place]
 
 
