@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from minilm_retrieval import Document, MiniLMEmbedder, index_documents, open_collection
@@ -53,6 +59,59 @@ def test_pruning_files_removes_what_is_gone_from_the_given_places(
     assert (report.deleted, len(report.failed)) == (4, 1)
     left = {source.removeprefix(f"{tmp_path}/") for source in sources(collection)}
     assert left == {"C/a.md", "C/c.txt", "C/r.csv#y", "C/bad.jsonl#q", "C#/a.md", "D/a.md"}
+
+
+ROWS = "id,text\n1,Cats sleep.\n2,Dogs bark.\n"
+REPLACED: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "in another encoding": ("a.csv", lambda file: file.write_bytes(ROWS.encode("utf-16-le"))),
+    "ending in zeros": ("a.jsonl", lambda file: file.write_bytes(file.read_bytes() + b"\0\0\0\0")),
+    "by a link that leads nowhere": ("a.csv", lambda file: (file.unlink(), file.symlink_to(file.parent / "nowhere"))),
+    "by a pipe": ("a.csv", lambda file: (file.unlink(), os.mkfifo(file))),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes, and few links")
+@pytest.mark.parametrize(("name", "replace"), REPLACED.values(), ids=REPLACED)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_records_stay_whose_file_is_there_but_not_read(
+    collection: Any, embedder: MiniLMEmbedder, tmp_path: Path, name: str, replace: Any, by_name: bool
+) -> None:
+    file, other = tmp_path / "D" / name, tmp_path / "D" / "other.txt"
+    file.parent.mkdir()
+    file.write_text(ROWS if name == "a.csv" else '{"id": 1, "text": "Tea."}\n{"id": 2, "text": "Mice."}\n')
+    other.write_text("Birds sing.")
+    places = [file, other] if by_name else [file.parent]
+    assert index_documents(collection, load_documents(places), embedder, prune=True).added == 3
+    replace(file)
+    report = index_documents(collection, load_documents(places), embedder, prune=True)
+    assert (report.deleted, collection.count()) == (0, 3)
+    assert len(report.failed) + len(report.skipped) == 1
+
+
+def test_rows_of_parquet_stay_where_pyarrow_is_missing(
+    collection: Any, embedder: MiniLMEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "D").mkdir()
+    (tmp_path / "D" / "other.txt").write_text("Birds sing.")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["Cats sleep."]}), tmp_path / "D" / "a.parquet")
+    assert index_documents(collection, load_documents([tmp_path / "D"]), embedder, prune=True).added == 2
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    report = index_documents(collection, load_documents([tmp_path / "D"]), embedder, prune=True)
+    assert (report.deleted, len(report.skipped), collection.count()) == (0, 1, 2)
+
+
+def test_a_record_stays_whose_metadata_is_refused(collection: Any, embedder: MiniLMEmbedder, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    records = [{"id": id, "text": f"text {id}"} for id in ("a", "b", "c\ud800")]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert index_documents(collection, load_documents([file]), embedder, prune=True).added == 3
+    for record in records[1:]:
+        record |= {"source": "web", "source_": "x"}
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    report = index_documents(collection, load_documents([file]), embedder, prune=True)
+    assert (report.deleted, len(report.failed), collection.count()) == (0, 2, 3)
+    file.write_text("".join(json.dumps(record) + "\n" for record in records[:2]))
+    assert index_documents(collection, load_documents([file]), embedder, prune=True).deleted == 1
 
 
 def test_a_place_that_is_missing_as_a_whole_is_not_pruned(

@@ -36,6 +36,7 @@ from minilm_retrieval.store.limits import page_size
 from minilm_retrieval.store.local import full_disk
 from minilm_retrieval.store.recorded import recorded_embedder
 from minilm_retrieval.store.writer_lock import writer_lock
+from minilm_retrieval.tokenizer import well_formed
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -202,18 +203,21 @@ class IndexRun:
             self.report.failed.append(Failure("prune", "no document was given, so nothing was removed"))
             return
         is_gone = documents.is_gone if isinstance(documents, LoadedDocuments) else self.was_not_given
-        gone = passages_of_others(self.collection, self.comparison.given, is_gone)
+        gone = passages_of_others(
+            self.collection, self.comparison.given, lambda source: source not in self.not_indexed and is_gone(source)
+        )
         delete_documents(self.collection, gone.values(), self.report)
 
     @cached_property
     def not_indexed(self) -> set[str]:
-        """Ids of the sources that failed or were skipped."""
-        return {failure.source for failure in self.report.failed} | {file.source for file in self.report.skipped}
+        """Ids, as they are stored, of the sources that failed or were skipped."""
+        failed = {well_formed(failure.source) for failure in self.report.failed}
+        return failed | {well_formed(file.source) for file in self.report.skipped}
 
     def was_not_given(self, source: str) -> bool:
-        """Tell whether neither a document nor anything that it is in failed or was skipped."""
+        """Tell whether nothing that a document is in failed or was skipped."""
         ends = (place.start() for place in re.finditer(r"[#/\\]", source))
-        return source not in self.not_indexed and not any(source[:end] in self.not_indexed for end in ends)
+        return not any(source[:end] in self.not_indexed for end in ends)
 
 
 def cut_short(cause: str, report: IndexReport) -> str:

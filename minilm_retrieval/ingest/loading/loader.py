@@ -69,7 +69,8 @@ class LoadedDocuments(Iterator["Document | Failure | Skipped"]):
     def __init__(self, finder: FileFinder, paths: list[str], text_field: str, encoding: Encoding | None) -> None:
         self._places = [searched_place(path) for path in paths if "\0" not in path]
         self._read: set[str] = set()
-        self._failed: set[str] = set()
+        # Files and folders in which there may be more than was read.
+        self._unread: set[str] = set()
         self._items = self._load(finder.find(paths), text_field, encoding)
 
     def __next__(self) -> Document | Failure | Skipped:
@@ -78,8 +79,8 @@ class LoadedDocuments(Iterator["Document | Failure | Skipped"]):
     def is_gone(self, source: str) -> bool:
         """Tell whether a document that is in none of these files any more was in one of these places.
 
-        A file that is still there is not gone, even if the options leave it out; a record is gone if its file was read
-        and did not have it. To be asked when everything has been read.
+        A file that is still there is not gone, even if it was skipped or the options leave it out; a record is gone if
+        all of its file was read and did not have it. To be asked when everything has been read.
 
         Args:
             source: Id of a document.
@@ -91,21 +92,30 @@ class LoadedDocuments(Iterator["Document | Failure | Skipped"]):
         files = ["#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
         if os.path.lexists(source):
             return False
-        file = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
+        file = next((file for file in files if _is_there(file)), None)
         if file is None:
-            return not any(_is_in(source, failed) for failed in self._failed)
-        return file in self._read and file not in self._failed
+            return not any(_is_in(source, unread) for unread in self._unread)
+        return file in self._read and file not in self._unread
 
     def _load(
         self, found: Iterator[SourceFile | Failure | Skipped], text_field: str, encoding: Encoding | None
     ) -> Iterator[Document | Failure | Skipped]:
         for file in found:
-            if isinstance(file, SourceFile):
-                self._read.add(file.source)
-            for item in read_file(file, text_field, encoding) if isinstance(file, SourceFile) else (file,):
-                if isinstance(item, Failure):
-                    self._failed.add(item.source)
+            if not isinstance(file, SourceFile):
+                if isinstance(file, Failure):
+                    self._unread.add(file.source)
+                yield file
+                continue
+            self._read.add(file.source)
+            for item in read_file(file, text_field, encoding):
+                if not isinstance(item, Document):
+                    self._unread.add(item.source)
                 yield item
+
+
+def _is_there(file: str) -> bool:
+    """Tell whether something that may have held records has this name, such as a pipe or a link that leads nowhere."""
+    return os.path.lexists(file) and not os.path.isdir(file)  # noqa: PTH112
 
 
 def _is_in(source: str, place: str) -> bool:
