@@ -168,6 +168,20 @@ def test_another_passage_size_is_said_and_taken_up(collection: Any, embedder: Mi
     assert again.unchanged == 2
 
 
+def test_what_another_handle_noted_since_is_kept(collection: Any, embedder: MiniLMEmbedder, tmp_path: Path) -> None:
+    index_documents(collection, [Document("long", LONG)], embedder)
+    other = open_collection("docs", path=tmp_path)
+    other.modify(metadata={**other.metadata, "owner": "me"})
+    index_documents(collection, [Document("long", LONG)], embedder)
+    assert collection.metadata == open_collection("docs", path=tmp_path).metadata == other.metadata
+    with pytest.warns(SplittingWarning, match="from now on 128"):
+        index_documents(other, [Document("long", LONG)], embedder, passage_tokens=128)
+    with pytest.warns(SplittingWarning, match="at most 128 tokens .* from now on 256"):
+        index_documents(collection, [Document("long", LONG)], embedder)
+    expected = {"owner": "me", "minilm_passage_tokens": 256, "minilm_passage_overlap": 0}
+    assert collection.metadata == open_collection("docs", path=tmp_path).metadata == expected
+
+
 def test_documents_without_text_are_empty_each_time(collection: Any, embedder: MiniLMEmbedder) -> None:
     for _ in range(2):
         report = index_documents(collection, [Document("a", " \n")], embedder)

@@ -183,7 +183,7 @@ def _enter(client: Any, tenant: str, database: str, create: bool) -> None:
 
 
 def check_current(collection: Collection) -> None:
-    """Make sure that an opened collection is still the one of its name.
+    """Make sure that an opened collection is still the one of its name, and have it say what its record says by now.
 
     Raises:
         CollectionNotFoundError: It was deleted, or another took its place, as after ``minilm reembed`` or ``compact``.
@@ -200,6 +200,8 @@ def check_current(collection: Collection) -> None:
     if found is None or found.id != collection.id:
         happened = "was deleted or renamed" if found is None else "was replaced by another"
         raise CollectionNotFoundError(f"The collection {collection.name!r} {happened} {_OPEN_AGAIN}")
+    # Chroma's copy is of when the collection was opened; who goes by it undoes what others changed since.
+    collection._model = found
 
 
 class CollectionGoneError(CollectionNotFoundError, StoreError):
