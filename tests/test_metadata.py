@@ -43,8 +43,22 @@ CONVERTED = [
     ({"b", "a"}, '["a", "b"]'),
     (2**63, "9223372036854775808"),
     (Decimal("1.50"), "1.50"),
+    (Decimal("sNaN"), "sNaN"),
     (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ([None], "[null]"),
+    (np.datetime64("2024-01-01", "ns"), "2024-01-01T00:00:00"),
+    (np.datetime64("2024-01-01T00:00:00.000000001", "ns"), "2024-01-01T00:00:00.000000001"),
+    (np.datetime64("2024-01-01"), "2024-01-01"),
+    (np.datetime64("12024-01-01"), "12024-01-01"),
+    (np.timedelta64(5_000_000_000, "ns"), "0:00:05"),
+    (np.timedelta64(5, "ns"), "5 nanoseconds"),
+    (np.array(["2024-01-01"], "datetime64[ns]"), '["2024-01-01T00:00:00"]'),
+    (np.array([["2024-01-01"]], "datetime64[ns]"), '[["2024-01-01T00:00:00"]]'),
+    (np.array("2024-01-01", "datetime64[ns]"), "2024-01-01T00:00:00"),
+    ({"a": np.int64(1), "b": [np.float32(1), Colour.RED]}, '{"a": 1, "b": [1.0, "red"]}'),
+    ([{"a": np.array([1, 2]), "b": np.datetime64("NaT")}], '[{"a": [1, 2], "b": null}]'),
+    ([np.int64(1), np.float32(1)], "[1, 1.0]"),
+    ([np.datetime64("NaT")], "[null]"),
 ]
 
 
@@ -58,7 +72,7 @@ def test_nothing_is_left_out_without_a_word(policy: str) -> None:
     assert MetadataPolicy(policy).apply({"a": None, "b": [], "c": {}, "d": ()}) == ({}, [])
 
 
-def test_numbers_of_numpy_tuples_and_enumerations_are_what_they_hold() -> None:
+def test_values_of_numpy_tuples_and_enumerations_are_what_they_hold() -> None:
     metadata = {
         "i": np.int64(3),
         "f": np.float32(0.5),
@@ -66,11 +80,46 @@ def test_numbers_of_numpy_tuples_and_enumerations_are_what_they_hold() -> None:
         "t": (1, 2),
         "a": np.array([1.5]),
         "e": Colour.RED,
+        "li": [np.int64(1), np.int64(2)],
+        "lf": (np.float32(1), 2.0),
+        "lb": [np.bool_(True)],
+        "le": [Colour.RED],
+        "z": np.array(1),
     }
     stored, notes = MetadataPolicy("error").apply(metadata)
-    assert stored == {"i": 3, "f": 0.5, "b": True, "t": [1, 2], "a": [1.5], "e": "red"}
-    assert [type(value) for value in stored.values()] == [int, float, bool, list, list, str]
+    expected = {"i": 3, "f": 0.5, "b": True, "t": [1, 2], "a": [1.5], "e": "red"}
+    assert stored == expected | {"li": [1, 2], "lf": [1.0, 2.0], "lb": [True], "le": ["red"], "z": 1}
+    types = [int, float, bool, list, list, str, list, list, list, list, int]
+    assert [type(value) for value in stored.values()] == types
+    assert [type(stored[key][0]) for key in ("li", "lf", "lb", "le")] == [int, float, bool, str]
     assert notes == []
+
+
+@pytest.mark.parametrize("policy", ["convert", "drop", "error"])
+def test_times_that_are_none_are_left_out(policy: str) -> None:
+    class Unequal:
+        def __ne__(self, other: object) -> bool:
+            return True
+
+    missing = {"d": np.datetime64("NaT"), "n": np.datetime64("NaT", "ns"), "t": np.timedelta64("NaT"), "u": Unequal()}
+    assert MetadataPolicy(policy).apply(missing) == ({}, [])
+
+
+def test_values_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert MetadataPolicy("error").apply({"a": pandas.NaT, "b": pandas.NA}) == ({}, [])
+    moments = {"a": pandas.Timestamp("2024-01-01"), "b": [pandas.NaT, pandas.NA], "c": {"d": pandas.NaT}}
+    stored, notes = MetadataPolicy().apply(moments)
+    assert stored == {"a": "2024-01-01T00:00:00", "b": "[null, null]", "c": '{"d": null}'}
+    assert len(notes) == 3
+    assert MetadataPolicy().apply({"a": pandas.Series([1, 2])})[1] == ["'a' stored as text"]
+
+
+def test_numbers_of_more_digits_than_python_has_are_text() -> None:
+    assert MetadataPolicy().apply({"a": np.longdouble(1), "b": {"c": np.longdouble(1)}})[0] == {
+        "a": "1.0",
+        "b": '{"c": "1.0"}',
+    }
 
 
 @pytest.mark.parametrize(("value", "text"), CONVERTED, ids=[str(type(value).__name__) for value, _ in CONVERTED])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from datetime import date, time
 from enum import Enum
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,17 @@ _CHROMA_PREFIX = "chroma:"
 _SIGNS = ("$", "#")
 _LARGEST_INTEGER = 2**63
 _SCALARS = (str, bool, int, float)
+# Of numpy's times, finer than Python's.
+_FINE_UNITS = ("ns", "ps", "fs", "as")
 
 
 class MetadataPolicy:
     """Turns a document's metadata into what Chroma keeps.
 
-    That is text, integers of 64 bits, finite numbers, truth values, and lists of one of these types. ``None`` and empty
-    lists and objects are left out under every policy: they hold nothing. Of the rest, which Chroma refuses, or loses in
-    silence as it does not-a-number and larger integers,
+    That is text, integers of 64 bits, finite numbers, truth values, and lists of one of these types, numpy's as well as
+    Python's. ``None``, ``NaT`` and ``NA`` of numpy and pandas, and empty lists and objects are left out under every
+    policy: they hold nothing. Of the rest, which Chroma refuses, or loses in silence as it does not-a-number and larger
+    integers,
 
     - ``"convert"`` stores dates in ISO 8601, nested and mixed values as JSON text, other objects as their text, leaves
       out numbers that are not finite, and renames keys that are taken (``source`` becomes ``source_``) or that start
@@ -103,18 +107,47 @@ def _wrong_scalar(key: str, value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with numpy's numbers and tuples as Python's, and ``None`` for nothing at all."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+    """Return a value and the members of a list as Python's own, tuples as lists, and ``None`` for nothing at all."""
+    value = _own(value)
+    if isinstance(value, tuple | list):
+        value = [_own(item) for item in value]
+    return None if isinstance(value, list | dict) and not value else value
+
+
+def _own(value: Any) -> Any:
+    """Return what a value of numpy, pandas or an enumeration is in Python, where Python has it; any other as it is."""
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, np.ndarray):
+        # Without dimensions, what it holds.
+        value = value[()]
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return _own_time(value)
+    if isinstance(value, np.ndarray):
+        return list(value) if value.dtype.kind in "mM" else value.tolist()
+    if isinstance(value, np.generic):
+        plain = value.tolist()
+        # Numbers of more digits than Python's stay what they are.
+        return value if isinstance(plain, np.generic) else plain
     if isinstance(value, str):
         return well_formed(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    if isinstance(value, list):
-        value = [well_formed(item) if isinstance(item, str) else item for item in value]
-    return None if isinstance(value, list | dict) and not value else value
+    return None if _is_missing(value) else value
+
+
+def _own_time(value: np.datetime64 | np.timedelta64) -> Any:
+    """Return a moment or duration as Python's, which are exact to microseconds; as it is where those do not hold it."""
+    unit, _ = np.datetime_data(value.dtype)
+    rounded = value.astype(f"{value.dtype.kind}8[us]") if unit in _FINE_UNITS else value
+    plain = rounded.tolist()
+    return value if isinstance(plain, int) or (plain is not None and rounded != value) else plain
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: pandas' NaT is not equal to itself, and NA gives itself when compared."""
+    if isinstance(value, Number | Sized):
+        return False
+    differs = value != value
+    return differs is True or differs is value
 
 
 def _convert(key: Any, value: Any, metadata: Mapping[str, Any], stored: dict[str, Any]) -> list[str]:
@@ -153,6 +186,10 @@ def _text_of(key: Any, value: Any) -> str:
 
 
 def _plain_text(value: Any) -> Any:
+    """Return what JSON can express of a value that it has no form for."""
+    own = _own(value)
+    if own is not value:
+        return own
     if isinstance(value, set | frozenset):
         return sorted(value, key=lambda item: (type(item).__name__, str(item)))
     if isinstance(value, date | time):
