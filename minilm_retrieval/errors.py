@@ -110,7 +110,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreLockedError(StoreError):
-    """Another process of this library is writing to the same local directory; the message says which."""
+    """Another process, or another call in this one, is writing to the same local directory; the message says which."""
 
 
 class InvalidFilterError(MiniLMError, ValueError):

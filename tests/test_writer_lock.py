@@ -39,7 +39,7 @@ def test_the_holder_is_named_while_it_lives_and_forgotten_when_it_is_killed(clie
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        expected = rf"pid {process.pid} on .*, since 20.*, holding: -c .*Wait until"
+        expected = rf"by another process \(pid {process.pid} on .*, since 20.*, holding: -c .*Wait until"
         with pytest.raises(StoreLockedError, match=expected), writer_lock(client, "waiting"):
             pass
     finally:
@@ -52,7 +52,7 @@ def test_the_holder_is_named_while_it_lives_and_forgotten_when_it_is_killed(clie
 
 
 def test_the_same_process_has_to_wait_for_itself(client: Any) -> None:
-    refused = pytest.raises(StoreLockedError, match=rf"pid {os.getpid()} ")
+    refused = pytest.raises(StoreLockedError, match=rf"by another call in this process \(pid {os.getpid()} .*, first: ")
     with writer_lock(client, "first"), refused, writer_lock(client, "second"):
         pass
     with writer_lock(client, "third"):

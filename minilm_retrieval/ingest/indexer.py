@@ -84,7 +84,7 @@ def index_documents(
         CollectionMismatchError: The collection was embedded by another model.
         CollectionNotFoundError: The collection is no longer the one of its name.
         InvalidOptionError: An option is out of range.
-        StoreLockedError: Another process is writing to the same local directory.
+        StoreLockedError: Another process, or call in this one, is writing to the same local directory.
         StoreError: The store failed; what was written before stays, and the next run goes on from there.
         IndexingInterrupted: Ctrl-C, a :class:`KeyboardInterrupt`; what was under way has been finished, and
             ``error.report`` says what was done.

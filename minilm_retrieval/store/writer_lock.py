@@ -76,7 +76,7 @@ def _note_holder(directory: Path, action: str) -> None:
 
 
 def _refusal(directory: Path) -> str:
-    start = f"{directory} is being written by another process"
+    start = f"{directory} is being written by"
     remedy = "Wait until it has finished, or stop it; to write from several processes, run a Chroma server."
     try:
         holder = json.loads((directory / _HOLDER_FILE).read_text(encoding="utf-8"))
@@ -84,5 +84,7 @@ def _refusal(directory: Path) -> str:
             f"pid {holder['pid']} on {holder['host']}, since {holder['since']}, {holder['action']}: {holder['command']}"
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return f"{start}, which has not said yet who it is. {remedy}"
-    return f"{start} ({who}). {remedy}"
+        return f"{start} another process or call, which has not said yet who it is. {remedy}"
+    if (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname()):
+        return f"{start} another call in this process ({who}). Wait until it has returned, or run a Chroma server."
+    return f"{start} another process ({who}). {remedy}"
