@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import random
+import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -169,6 +172,33 @@ def test_a_large_file_is_seen_whole(tmp_path: Path) -> None:
     assert isinstance(document, Document)
     assert document.text.endswith("café au lait\n")
     assert document.metadata == {"encoding": "cp1252"}
+
+
+@pytest.mark.parametrize("content", [b"one\ntwo\n", b"one\n\xff\n"])
+def test_the_stream_of_lines_stays_open(content: bytes) -> None:
+    stream = BytesIO(content)
+    with suppress(DocumentError):
+        list(decoded_lines(stream, Encoding("utf-8"), "\n"))
+    gc.collect()
+    assert not stream.closed
+
+
+def test_a_stream_may_be_closed_before_its_lines_are_read() -> None:
+    stream = BytesIO(b"one\ntwo\n")
+    lines = decoded_lines(stream, Encoding("utf-8"), "\n")
+    assert next(lines) == "one\n"
+    stream.close()
+    lines.close()  # type: ignore[attr-defined]
+
+
+def test_files_of_records_are_closed_by_those_who_opened_them(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+    (tmp_path / "b.csv").write_text("text\none\n")
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        assert len(list(load_documents([tmp_path]))) == 2
+        gc.collect()
+    assert [warning for warning in given if issubclass(warning.category, ResourceWarning)] == []
 
 
 def test_records_are_read_up_to_what_cannot_be_decoded(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def decoded_lines(stream: BinaryIO, encoding: Encoding, newline: str) -> Iterato
     r"""Yield a file's lines as they are read, with their ends, without the byte order mark.
 
     Args:
-        stream: The file, at its beginning.
+        stream: The file, at its beginning; it stays open.
         encoding: Of its bytes.
         newline: ``"\n"`` to end lines there alone, ``""`` for ``"\r"`` and ``"\r\n"`` too; nothing is translated.
 
@@ -151,6 +151,10 @@ def decoded_lines(stream: BinaryIO, encoding: Encoding, newline: str) -> Iterato
             yield line if number else line.removeprefix(_MARK)
     except UnicodeDecodeError as error:
         raise _undecodable(encoding, stream.tell() - len(error.object) + error.start) from error
+    finally:
+        # Else it would close the stream, which is the caller's, whenever it is collected.
+        if not stream.closed:
+            lines.detach()
 
 
 def _undecodable(encoding: Encoding, offset: int) -> DocumentError:
