@@ -108,7 +108,12 @@ def test_text_field_has_another_name(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "fine"}\n' + "[" * 200_000 + "\n", "line 2 .*is not JSON.*recursion"),
         ("a.jsonl", '{"text": "fine"}\n[1]\n', "line 2 .*is a list, expected an object"),
         ("a.jsonl", '{"text": "fine"}\n{"txt": "x"}\n', "line 2 .*no text in the field 'text'; its fields are 'txt'$"),
-        ("a.jsonl", '{"text": "fine"}\n{"text": null}\n', "line 2 .*no text in the field 'text'"),
+        ("a.jsonl", '{"text": "fine"}\n{"text": null}\n', "line 2 .*no text in the field 'text'; it is empty$"),
+        (
+            "a.jsonl",
+            '{"text": "fine"}\n{"text": 5}\n',
+            "line 2 has no text in the field 'text'; it is int, expected str$",
+        ),
         ("a.csv", "text,a\nfine,1\nx,1,2\n", "line 3 has more fields than the header: '2'$"),
         ("a.csv", "body\nx\ny\n", "a.csv has no column 'text'; its columns are 'body'$"),
         (

@@ -154,8 +154,12 @@ def _record_document(source: str, place: str, record: Any, text_field: str, enco
         raise record
     if not isinstance(record, dict):
         raise DocumentError(f"is a {type(record).__name__}, expected an object with the field {text_field!r}")
-    if not isinstance(record.get(text_field), str):
-        raise DocumentError(f"has no text in the field {text_field!r}; its fields are {_shown(record)}")
+    text = record.get(text_field)
+    if text is None:
+        found = "it is empty" if text_field in record else f"its fields are {_shown(record)}"
+        raise DocumentError(f"has no text in the field {text_field!r}; {found}")
+    if not isinstance(text, str):
+        raise DocumentError(f"has no text in the field {text_field!r}; it is {type(text).__name__}, expected str")
     own_id = next((record[name] for name in _ID_FIELDS if record.get(name) not in (None, "")), place)
     metadata = {key: value for key, value in record.items() if key != text_field and key not in _ID_FIELDS}
-    return Document(f"{source}#{own_id}", record[text_field], {**encoding.metadata, **metadata})
+    return Document(f"{source}#{own_id}", text, {**encoding.metadata, **metadata})
