@@ -1,9 +1,10 @@
-"""Standard output of the commands, where its encoding lacks letters and where it cannot be written."""
+"""Standard output of the commands, where its encoding lacks letters and where it cannot be written; closed streams."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,38 @@ def test_a_reader_who_has_left_gets_no_message(folder: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no sh")
+@pytest.mark.parametrize(
+    ("closed", "code", "arguments", "output"),
+    [
+        ("2>&-", 0, ["embed", "word " * 400], b"word word"),
+        ("2>&-", 1, ["embed", "a", "--output", "missing/a.npy"], b""),
+        ("2>&-", 2, ["embed", "a", "--input", "b"], b""),
+        ("<&- 2>&- >&-", 0, ["embed", "a"], b""),
+    ],
+)
+def test_closed_streams_are_silent(closed: str, code: int, arguments: list[str], output: bytes, folder: Path) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "minilm_retrieval", *arguments]
+    result = subprocess.run(
+        command, cwd=folder, capture_output=True, timeout=120, env=clean_environment({}), check=False
+    )
+    assert (result.returncode, result.stderr) == (code, b"")
+    assert result.stdout.startswith(output)
+    assert bool(result.stdout) == bool(output)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no sh")
+def test_no_file_takes_the_number_of_a_closed_stream(folder: Path) -> None:
+    script = """if True:
+        import os
+        from minilm_retrieval.cli.streams import prepare_output
+        prepare_output()
+        print(os.open("file", os.O_CREAT | os.O_WRONLY) > 2)
+        os.write(2, b"a fault that a library in C tells")
+    """
+    command = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, env=clean_environment({}), check=True)
+    assert result.stdout == b"True\n"
+    assert (folder / "file").read_bytes() == b""

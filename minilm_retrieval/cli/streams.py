@@ -1,4 +1,4 @@
-"""Standard output that takes every text, and says so when it can be written no more."""
+"""Standard output that takes every text, and says so when it can be written no more; streams that are closed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from minilm_retrieval.errors import MiniLMError
 
 # As Python itself has it for standard error.
 _ESCAPED = "backslashreplace"
+_LAST_STANDARD = 2
 
 
 class OutputError(MiniLMError, OSError):
@@ -49,8 +50,10 @@ class _Output(io.BufferedWriter):
 def prepare_output() -> None:
     """Have standard output escape what its encoding lacks, and raise :class:`OutputError` when it cannot be written.
 
-    For the start of a process that is a command; elsewhere the stream is somebody else's.
+    Where it is closed, or standard error is, what is written there goes nowhere. For the start of a process that is a
+    command; elsewhere the streams are somebody else's.
     """
+    _replace_closed()
     output = sys.stdout
     if not isinstance(output, io.TextIOWrapper):
         return
@@ -66,14 +69,23 @@ def prepare_output() -> None:
     )
 
 
+def _replace_closed() -> None:
+    # Or the next file that is opened takes the number of a closed stream, and gets what others print there.
+    while (free := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(free)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w"), encoding="utf-8", errors=_ESCAPED))
+
+
 def flush_output() -> None:
     """Write what standard output still holds.
 
     Raises:
         OutputError: It cannot be written.
     """
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
