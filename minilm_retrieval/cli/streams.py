@@ -90,7 +90,9 @@ def flush_output() -> None:
 
 def as_json(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON, in signs that standard output has."""
-    return json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=indent)
+    line = json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=indent)
+    # Half characters, from file names and arguments that are not UTF-8, are escaped as JSON itself does.
+    return line.encode("utf-8", _ESCAPED).decode("utf-8")
 
 
 def _is_utf8(stream: TextIO | None) -> bool:
