@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from commands import CHROMA, called, minilm
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import MiniLMEmbedder, __version__
+from minilm_retrieval.cli.index import _stopped_gently
 
 
 @pytest.fixture
@@ -136,6 +138,18 @@ def test_index_takes_up_deletions_and_chooses_files(inside: Path) -> None:
     told = called("index", "texts/*.txt", "--no-gitignore", *CHROMA)
     assert "0 added, 1 updated, 8 unchanged" in told.stdout
     assert "from now on 256 and 0" in told.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_index_leaves_an_ignored_signal_ignored(name: str) -> None:
+    number = signal.Signals[name]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with _stopped_gently():
+            assert signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_doctor(folder: Path) -> None:

@@ -173,7 +173,10 @@ def _count(collection: Any) -> int:
 
 @contextmanager
 def _stopped_gently() -> Iterator[None]:
-    """Take a request to terminate, as service managers send it, like Ctrl-C; a second of either ends all at once."""
+    """Take a request to terminate, as service managers send it, like Ctrl-C; a second of either ends all at once.
+
+    One that is ignored, as shells have jobs in the background ignore Ctrl-C, stays so.
+    """
     asked = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -183,7 +186,11 @@ def _stopped_gently() -> Iterator[None]:
         asked = True
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
