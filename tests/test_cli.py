@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,36 @@ def test_mistakes_get_a_message(inside: Path, unused_cache: Path, arguments: Any
     result = called(*arguments)
     assert message in result.stderr.replace("\n", " ")
     assert result.exit_code == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "index texts --path EMPTY",
+        "index texts --include *.md --include EMPTY",
+        "search x -c EMPTY",
+        "search x --host h --tenant EMPTY",
+        "search x --precision EMPTY",
+        "embed x --output EMPTY",
+        "embed --input EMPTY",
+        "map texts.txt --cluster EMPTY",
+        "compact --collection EMPTY",
+        "eval sts pairs.tsv --against EMPTY",
+        "eval retrieval judged --split EMPTY",
+        "serve --open-to-all --host EMPTY",
+    ],
+)
+def test_an_empty_option_is_not_taken_for_one_left_out(arguments: str, inside: Path) -> None:
+    result = called(*("" if argument == "EMPTY" else argument for argument in arguments.split()))
+    assert (result.exit_code, result.stdout) == (2, "")
+    option = arguments.split()[-2]
+    assert re.search(rf"Invalid value for .*'{option}'.*: it is empty. Give a value", result.stderr)
+    assert not (inside / "chroma").exists()
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_text_may_be_empty() -> None:
+    assert "(384 numbers)" in called("embed", "").stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minilm_retrieval.cli import options
+from minilm_retrieval.cli.command import Command
 from minilm_retrieval.cli.groups import ungrouped
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.options import PRECISIONS
@@ -40,7 +41,7 @@ Resamples = Annotated[int, typer.Option(min=1, help="Resamples that the 95% inte
 Seed = Annotated[int, typer.Option(min=0, help="Decides which resamples.")]
 
 
-@eval_app.command()
+@eval_app.command(cls=Command)
 def sts(
     file: Annotated[Path, typer.Argument(help="Judged pairs of texts: .tsv, .csv or .jsonl.")],
     score_field: Annotated[
@@ -81,7 +82,7 @@ def sts(
         _print_legend(report, "pairs", "Cosine similarity with the human score; correlations x 100.")
 
 
-@eval_app.command()
+@eval_app.command(cls=Command)
 @ungrouped
 def retrieval(
     *,

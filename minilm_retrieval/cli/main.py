@@ -11,6 +11,7 @@ from minilm_retrieval import __version__
 from minilm_retrieval.cli.bench import bench
 from minilm_retrieval.cli.cluster import cluster
 from minilm_retrieval.cli.collections import collections
+from minilm_retrieval.cli.command import Command
 from minilm_retrieval.cli.compact import compact
 from minilm_retrieval.cli.doctor import doctor
 from minilm_retrieval.cli.duplicates import duplicates
@@ -42,7 +43,9 @@ _COMMANDS = (
     *(embed, similarity, cluster, duplicates, map_, bench, doctor),
 )
 for command in _COMMANDS:
-    app.command(name=command.__name__.rstrip("_"), cls=IndexCommand if command is index else None)(ungrouped(command))
+    app.command(name=command.__name__.rstrip("_"), cls=IndexCommand if command is index else Command)(
+        ungrouped(command)
+    )
 app.add_typer(eval_app, name="eval")
 
 

@@ -77,7 +77,7 @@ class Store:
             of_a_server = (self.port, self.header, self.timeout, self.retry_for)
             if self.ssl or any(value is not None for value in of_a_server):
                 raise InvalidOptionError("--port, --ssl, --header, --timeout and --retry-for go with --host.")
-            return {"path": self.path or DEFAULT_PATH, **names}
+            return {"path": DEFAULT_PATH if self.path is None else self.path, **names}
         patience = {"timeout": self.timeout, "retry_for": self.retry_for}
         if self.cloud:
             key = os.environ.get(CLOUD_KEY)

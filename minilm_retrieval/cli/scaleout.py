@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from minilm_retrieval.cli.command import Command
 from minilm_retrieval.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Cluster:
             )
 
 
-class IndexCommand(TyperCommand):
+class IndexCommand(Command):
     """Takes ``--ray`` with an address after it, or without."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
