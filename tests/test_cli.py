@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,16 @@ def test_an_empty_option_is_not_taken_for_one_left_out(arguments: str, inside: P
 @pytest.mark.usefixtures("fake_engine")
 def test_a_text_may_be_empty() -> None:
     assert "(384 numbers)" in called("embed", "").stdout
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_warning_that_is_an_error_gets_no_traceback() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = called("embed", "word " * 400)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("minilm: 1 text is longer than the model's 256 tokens")
+    assert result.stderr.endswith("Shorten or split them.\n")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,8 @@ def _for_shell(message: Any) -> str:
 def user_errors() -> Iterator[None]:
     """Show a mistake as one message on standard error, without a traceback, and exit with 1, or 2 for wrong options.
 
-    Warnings are shown the same way, without the place in the code they point at.
+    Warnings are shown the same way, without the place in the code they point at; so is one that Python was told to take
+    for an error.
     """
     try:
         with warnings.catch_warnings():
@@ -137,7 +138,7 @@ def user_errors() -> Iterator[None]:
             yield
     except (InvalidOptionError, InvalidFilterError) as error:
         fail(str(error), USAGE)
-    except MiniLMError as error:
+    except (MiniLMError, Warning) as error:
         fail(_for_shell(error), FAILURE)
     except KeyboardInterrupt:
         fail("interrupted", 130)
