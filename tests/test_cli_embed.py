@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import minilm
+from commands import called, minilm
+from fake_engine import FakeEngine
 from typer.testing import CliRunner
 
 from minilm_retrieval import MiniLMEmbedder
@@ -45,3 +48,40 @@ def test_embed_reads_standard_input_as_it_reads_a_file(by_name: bool, tmp_path: 
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert refused.stderr.startswith(f"minilm: {name} cannot be read: expected UTF-8 text")
         assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("output", ["missing/out.npy", "folder.npy"])
+def test_embed_says_before_it_embeds_that_a_file_cannot_be_written(
+    output: str, fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npy").mkdir()
+    refused = called("embed", "hello", "--output", output)
+    assert (refused.exit_code, refused.stdout, fake_engine.rows) == (1, "", 0)
+    assert refused.stderr.startswith(f"minilm: {output} cannot be written: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.usefixtures("fake_engine")
+def test_embed_writes_to_a_pipe_what_numpy_writes_to_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.npy"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        told = called("embed", "one", "two", "--output", str(pipe))
+        content = reader.read()
+    assert (told.exit_code, told.stdout) == (0, "")
+    assert told.stderr == f"{pipe}: 2 vectors of 384 float32 numbers.\n"
+    vectors = np.load(io.BytesIO(content))
+    assert (vectors.shape, vectors.dtype) == ((2, 384), np.float32)
+    saved = io.BytesIO()
+    np.save(saved, vectors)
+    assert content == saved.getvalue()
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_embed_says_in_json_what_it_has_written(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    told = called("embed", "one", "two", "--output", str(file), "--json")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert json.loads(told.stdout) == {"texts": 2, "dimension": 384, "files": [str(file)]}
+    assert np.load(file).shape == (2, 384)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from minilm_retrieval.analysis.tables import check_output
 from minilm_retrieval.cli import options
 from minilm_retrieval.cli.shown import printable
 from minilm_retrieval.cli.streams import as_json
@@ -19,6 +20,7 @@ from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.whole_files import whole_file
 
 _SHOWN = 6
+_SUFFIX = ".npy"
 
 
 def embed(
@@ -34,12 +36,12 @@ def embed(
     precision: options.Precision = options.DEFAULT_PRECISION,
     json: options.JsonOutput = False,
 ) -> None:
-    """Embed texts. With --json, one line of JSON a text: the text and its vector."""
+    """Embed texts. With --json, one line of JSON a text: the text and its vector; with --output, what was written."""
     with options.user_errors():
         if texts and input_file:
             raise InvalidOptionError("Give either texts or --input, not both.")
-        if output and not output.endswith(".npy"):
-            raise InvalidOptionError(f"--output must end in .npy, got {output!r}.")
+        if output is not None:
+            check_output(output, (_SUFFIX,))
         embedder = options.make_embedder(model, threads, precision)
         kept: list[FloatArray] = []
         # Vectors that are printed at a terminal are progress enough.
@@ -47,13 +49,13 @@ def embed(
         total = len(texts) if texts else _count(input_file) if watched else None
         with progress_bar("Embedding", total, watched) as advance:
             for chunk, vectors in embedder.encode_stream(texts or _lines(input_file)):
-                if output:
+                if output is not None:
                     kept.append(vectors)
                 else:
                     _print(chunk, vectors, json)
                 advance(len(chunk))
-        if output:
-            _save(output, kept, embedder.dimension)
+        if output is not None:
+            _save(output, kept, embedder.dimension, json)
 
 
 def _lines(file: str | None) -> Iterator[str]:
@@ -89,13 +91,20 @@ def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:
             typer.echo(f"{printable(text[:60])}\n  {numbers} ... ({len(vector)} numbers)")
 
 
-def _save(output: str, parts: list[FloatArray], dimension: int) -> None:
+def _save(output: str, parts: list[FloatArray], dimension: int, json: bool) -> None:
     import numpy as np
 
-    vectors = np.concatenate(parts) if parts else np.zeros((0, dimension), dtype=np.float32)
+    count = sum(map(len, parts))
     try:
         with whole_file(output) as unfinished, unfinished.open("wb") as stream:
-            np.save(stream, vectors)
+            # Not np.save, which asks for its place in the file: a pipe has none.
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for part in parts:
+                stream.write(part.astype("<f4", copy=False).tobytes())
     except OSError as error:
         raise DocumentError(f"{output} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"{output}: {vectors.shape[0]} vectors of {vectors.shape[1]} float32 numbers.", err=True)
+    if json:
+        options.print_json({"texts": count, "dimension": dimension, "files": [output]})
+    else:
+        typer.echo(f"{output}: {count} vectors of {dimension} float32 numbers.", err=True)
