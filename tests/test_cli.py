@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from commands import CHROMA, called, minilm
 from stores import TOPICS, chroma_server, fill, local_client, random_vectors
+from subprocesses import run_python
 
 from minilm_retrieval import MiniLMEmbedder, __version__
 from minilm_retrieval.cli.index import _stopped_gently
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -248,6 +251,37 @@ def test_an_empty_option_is_not_taken_for_one_left_out(arguments: str, inside: P
 @pytest.mark.usefixtures("fake_engine")
 def test_a_text_may_be_empty() -> None:
     assert "(384 numbers)" in called("embed", "").stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("typer", "--version"),
+        ("minilm_retrieval.maintenance", "collections"),
+        ("minilm_retrieval.evaluation", "eval sts a"),
+    ],
+)
+def test_ctrl_c_while_modules_load_gets_no_traceback(module: str, arguments: str) -> None:
+    script = """
+        import io, sys
+        module, *sys.argv[1:] = sys.argv[1:]
+        class Interrupting:
+            def find_spec(self, name, path=None, target=None):
+                if name == module:
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupting())
+        sys.stderr = io.StringIO()
+        from minilm_retrieval.__main__ import run
+        try:
+            run()
+        except SystemExit as end:
+            print(end.code, sys.stderr.getvalue())
+    """
+    assert run_python(script, module, *arguments.split()).strip() == "130 minilm: interrupted"
+
+
+def test_the_script_is_the_module() -> None:
+    assert 'minilm = "minilm_retrieval.__main__:run"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("fake_engine")

@@ -31,10 +31,10 @@ def bench(
     Takes a minute or two, and wants an otherwise idle machine. The texts are those that every Python carries in its
     language reference. Everything has the same number of threads.
     """
-    # Not at the top: every command would load the texts.
-    from minilm_retrieval.bench.measurement import measure
-
     with options.user_errors():
+        # Not at the top: every command would load the texts.
+        from minilm_retrieval.bench.measurement import measure
+
         budget = thread_budget(threads)
         report = measure(budget.threads, rounds, lambda message: typer.echo(f"{message} ...", err=True))
         packages = {package: version_of(package) for package in _PACKAGES}

@@ -71,11 +71,11 @@ def cluster(
 
     Prints the clusters, the largest first, with the text nearest to the centre of each.
     """
-    from minilm_retrieval.analysis import check_clustering, cluster_texts, write_clusters
-    from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
-    from minilm_retrieval.analysis.write_back import DEFAULT_FIELD, check_field, check_not_taken
-
     with options.user_errors():
+        from minilm_retrieval.analysis import check_clustering, cluster_texts, write_clusters
+        from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+        from minilm_retrieval.analysis.write_back import DEFAULT_FIELD, check_field, check_not_taken
+
         check_clustering(method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed)
         if limit < 0:
             raise InvalidOptionError(f"--limit must be 0 or more, got {limit}.")

@@ -30,10 +30,10 @@ def collections(
 
     Texts are counted with the tokenizer of --model. The exit code of the list is 1 if a collection cannot be read.
     """
-    # Not at the top: importing the room takes a moment that other commands need not wait.
-    from minilm_retrieval.maintenance import describe_collection, list_collections
-
     with options.user_errors():
+        # Not at the top: importing the room takes a moment that other commands need not wait.
+        from minilm_retrieval.maintenance import describe_collection, list_collections
+
         place = store.arguments()
         if name is not None:
             opened = open_collection(name, **place)

@@ -31,9 +31,9 @@ def compact(
     Embeds nothing. Also repairs an index that does not find what is stored, and finishes what an interrupted minilm
     reembed has left of its last step.
     """
-    from minilm_retrieval.maintenance import compact_collections
-
     with options.user_errors():
+        from minilm_retrieval.maintenance import compact_collections
+
         report = compact_collections(
             connect(**store.arguments()),
             collection or None,

@@ -46,10 +46,10 @@ def duplicates(
 
     Each text is compared with every other, so no pair is missed. Nothing is changed.
     """
-    from minilm_retrieval.analysis import find_duplicates
-    from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
-
     with options.user_errors():
+        from minilm_retrieval.analysis import find_duplicates
+        from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+
         if limit is not None and limit < 0:
             raise InvalidOptionError(f"--limit must be 0 or more, got {limit}.")
         checked_threshold(threshold)

@@ -61,9 +61,9 @@ def sts(
     json: options.JsonOutput = False,
 ) -> None:
     """Correlate cosine similarities with human scores: Spearman's and Pearson's correlation, x 100."""
-    from minilm_retrieval.evaluation import evaluate_sts
-
     with options.user_errors():
+        from minilm_retrieval.evaluation import evaluate_sts
+
         report = evaluate_sts(
             file,
             _encoders(precision or [options.DEFAULT_PRECISION], model, threads, against),
@@ -126,9 +126,9 @@ def retrieval(
 
     A document is its title and text, cut where it is longer than the model reads, as in published figures.
     """
-    from minilm_retrieval.evaluation.retrieval import DEFAULT_MEASURES, evaluate_retrieval
-
     with options.user_errors():
+        from minilm_retrieval.evaluation.retrieval import DEFAULT_MEASURES, evaluate_retrieval
+
         if collection is None and (document_field is not None or store):
             raise InvalidOptionError(
                 "--document-field, --path, --host, --port, --ssl and --header go with --collection."

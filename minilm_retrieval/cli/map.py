@@ -67,16 +67,16 @@ def map_(
 
     The page needs no network. Colours show clusters, named by their own words, or a metadata field.
     """
-    from minilm_retrieval.analysis import (
-        check_clustering,
-        check_picture_file,
-        check_projection,
-        cluster_texts,
-        is_page,
-        map_texts,
-    )
-
     with options.user_errors():
+        from minilm_retrieval.analysis import (
+            check_clustering,
+            check_picture_file,
+            check_projection,
+            cluster_texts,
+            is_page,
+            map_texts,
+        )
+
         files = output or ([] if json else [_DEFAULT_OUTPUT])
         page = next((name for name in files if is_page(name)), None)
         if show and page is None:

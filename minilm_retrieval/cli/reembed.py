@@ -34,9 +34,9 @@ def reembed(
     The collection can be searched as it was until the new one takes its place. Interrupted, it goes on when it is
     started again with the same options.
     """
-    from minilm_retrieval.maintenance import reembed_collection
-
     with options.user_errors():
+        from minilm_retrieval.maintenance import reembed_collection
+
         report = reembed_collection(
             connect(**store.arguments()),
             collection,

@@ -21,9 +21,9 @@ def export(
     json: options.JsonOutput = False,
 ) -> None:
     """Write a collection to a Parquet file, with its vectors."""
-    from minilm_retrieval.maintenance import export_collection
-
     with options.user_errors():
+        from minilm_retrieval.maintenance import export_collection
+
         source = open_collection(collection, **store.arguments())
         count = export_collection(source, file, show_progress=not json and sys.stderr.isatty())
         if json:
@@ -48,9 +48,9 @@ def import_(
 
     What is there already is left as it is, so an interrupted import may be started again.
     """
-    from minilm_retrieval.maintenance import import_collection
-
     with options.user_errors():
+        from minilm_retrieval.maintenance import import_collection
+
         client = partial(connect, **store.arguments(), create=True)
         shown = not json and sys.stderr.isatty()
         report = import_collection(file, client, collection, space=space, show_progress=shown)

@@ -38,9 +38,9 @@ def verify(
 
     Looks at every id, place and vector, embeds a sample of the texts again, and asks the index for them.
     """
-    from minilm_retrieval.maintenance import DEFAULT_SAMPLE, verify_collection
-
     with options.user_errors():
+        from minilm_retrieval.maintenance import DEFAULT_SAMPLE, verify_collection
+
         if all_records and sample is not None:
             raise InvalidOptionError("Give either --sample or --all, not both.")
         opened = open_collection(collection, **store.arguments())
