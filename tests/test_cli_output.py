@@ -14,7 +14,9 @@ from subprocesses import clean_environment
 
 from minilm_retrieval import MiniLMEmbedder, index_documents, open_collection
 from minilm_retrieval.cli.streams import as_json
+from minilm_retrieval.errors import DocumentError
 from minilm_retrieval.ingest import Document
+from minilm_retrieval.ingest.loading.texts import opened_text
 
 TEXT = "Grüße 日本語 👩 text"
 FULL = Path("/dev/full")
@@ -135,3 +137,9 @@ def test_no_file_takes_the_number_of_a_closed_stream(folder: Path) -> None:
     result = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, env=clean_environment({}), check=True)
     assert result.stdout == b"True\n"
     assert (folder / "file").read_bytes() == b""
+
+
+def test_standard_input_that_is_closed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DocumentError, match="-: standard input is closed; give a file"), opened_text("-", None):
+        pass

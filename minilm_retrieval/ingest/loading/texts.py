@@ -62,10 +62,16 @@ def opened_text(path: str, encoding: str | None) -> Iterator[tuple[BinaryIO, Enc
     """
     known = None if encoding is None else checked_encoding(encoding)
     try:
-        with closing(BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else opened(path)) as stream:
+        with closing(_standard_input() if path == STANDARD_INPUT else opened(path)) as stream:
             yield stream, known or first_guess(stream)[0]
     except (OSError, UnicodeError, DocumentError) as error:
         raise DocumentError(f"{path}: {one_line(error)}") from error
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise DocumentError("standard input is closed; give a file")
+    return BytesIO(sys.stdin.buffer.read())
 
 
 def _of_records(suffix: str, stream: BinaryIO, text_field: str, encoding: Encoding) -> Iterator[Document]:
