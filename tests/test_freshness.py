@@ -13,7 +13,7 @@ from subprocesses import run_python
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 from minilm_retrieval.maintenance import verify_collection
 from minilm_retrieval.store import freshness
-from minilm_retrieval.store.client import StaleIndexError
+from minilm_retrieval.store.client import StaleIndexError, store_errors
 from minilm_retrieval.store.freshness import read_freshly
 from minilm_retrieval.store.retriever import EXACT_BELOW
 
@@ -57,6 +57,34 @@ def test_what_another_process_adds_and_deletes_is_found(tmp_path: Path, embedder
         assert set(found) <= set(TOPICS[5:])
     run_python(OTHER, "add", *paths)
     assert {search(retriever, "a cup of green tea")[0] for search, retriever in searches} == {"a cup of green tea"}
+
+
+def test_a_collection_that_was_empty_is_found_filled_by_another_process(
+    tmp_path: Path, embedder: MiniLMEmbedder
+) -> None:
+    cases = [(search, tmp_path / way) for way, search in WAYS.items()]
+    opened = [open_collection("docs", path=path, create=True) for _, path in cases]
+    searches = [
+        (search, Retriever(collection, embedder)) for (search, _), collection in zip(cases, opened, strict=True)
+    ]
+    assert [search(retriever, "tea") for search, retriever in searches] == [[]] * len(searches)
+    run_python(OTHER, "add", *(str(path) for _, path in cases))
+    assert [search(retriever, "tea") for search, retriever in searches] == [["a cup of green tea"]] * len(searches)
+
+
+def test_a_new_retriever_over_a_collection_that_was_empty_finds_it_filled(
+    tmp_path: Path, embedder: MiniLMEmbedder
+) -> None:
+    collection = open_collection("docs", path=tmp_path, create=True)
+    Retriever(collection, embedder).search("tea")
+    run_python(OTHER, "add", str(tmp_path))
+    assert [hit.document for hit in Retriever(collection, embedder).search("tea")] == ["a cup of green tea"]
+
+
+@pytest.mark.parametrize("message", ["Error finding id", "Error creating hnsw segment reader: Nothing found on disk"])
+def test_an_index_that_lacks_what_is_stored_points_to_verify(message: str) -> None:
+    with pytest.raises(StaleIndexError, match=r"while searching.*minilm verify"), store_errors("searching"):
+        raise RuntimeError(f"Error executing plan: Internal error: {message}")
 
 
 def test_a_sound_collection_is_not_called_damaged(tmp_path: Path, embedder: MiniLMEmbedder) -> None:

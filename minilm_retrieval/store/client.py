@@ -33,7 +33,8 @@ _ABOUT_A_FILTER = re.compile(
 )
 _COLLECTION_GONE = re.compile(r"Collection \S+ does not exist")
 _OPEN_AGAIN = "since it was opened, as minilm reembed and compact do. Open it again."
-_INDEX_LACKS_RECORD = "Error finding id"
+# Of an index that lacks a record, and of one that was empty when it was opened and has been filled since.
+_INDEX_LACKS_RECORD = re.compile(r"Error finding id|Nothing found on disk")
 
 # Chroma takes these words, as whatever setting, for a configuration of its first versions.
 _OLD_SETTINGS = frozenset({"duckdb", "duckdb+parquet", "clickhouse", "local", "rest"})
@@ -209,7 +210,7 @@ class CollectionGoneError(CollectionNotFoundError, StoreError):
 
 
 class StaleIndexError(StoreError):
-    """The index that this process holds in memory does not have a record that the database has."""
+    """The index that this process holds in memory lacks a record that the database has, or all of them."""
 
 
 @contextmanager
@@ -242,7 +243,7 @@ def store_errors(action: str, filtered: bool = False) -> Iterator[None]:
             raise CollectionGoneError(
                 f"Chroma failed while {action}: {message.rstrip('.')}. It was deleted or replaced {_OPEN_AGAIN}"
             ) from error
-        if _INDEX_LACKS_RECORD in message:
+        if _INDEX_LACKS_RECORD.search(message):
             raise StaleIndexError(
                 f"Chroma failed while {action}: its index has no vector of a record that is stored. If another process "
                 "writes to this directory, try again in a new one; if not, minilm verify says what is damaged."
