@@ -88,6 +88,10 @@ class MissingExtraError(MiniLMError, ImportError):
         self.package = package
         self.extra = extra
 
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        # An exception is otherwise made anew of its message alone, as when a worker process sends it.
+        return type(self), (self.package, self.extra)
+
 
 class CollectionNotFoundError(Advised, MiniLMError, LookupError):
     """No collection of that name exists in the store."""

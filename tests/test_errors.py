@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -25,6 +26,7 @@ BUILTINS = {
     "DocumentError": ValueError,
     "TransferError": ValueError,
 }
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
 
 @pytest.mark.parametrize(("name", "builtin"), BUILTINS.items())
@@ -35,9 +37,8 @@ def test_each_error_is_also_the_builtin_that_fits(name: str, builtin: type[Excep
 
 
 def test_every_error_of_the_module_is_a_minilm_error() -> None:
-    found = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
-    assert {kind.__name__ for kind in found} >= set(BUILTINS)
-    outside = [kind.__name__ for kind in found if not issubclass(kind, (errors.MiniLMError, Warning))]
+    assert {kind.__name__ for kind in KINDS} >= set(BUILTINS)
+    outside = [kind.__name__ for kind in KINDS if not issubclass(kind, (errors.MiniLMError, Warning))]
     assert outside == []
 
 
@@ -51,6 +52,21 @@ def test_missing_extra_names_the_install_command() -> None:
     assert 'pip install "minilm-retrieval[chroma]"' in str(error)
     assert str(error).startswith("chromadb is needed")
     assert (error.package, error.extra) == ("chromadb", "chroma")
+
+
+ARGUMENTS = {"MissingExtraError": ("chromadb", "chroma")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_comes_whole_out_of_another_process(kind: type[Exception]) -> None:
+    """``multiprocessing`` waits for ever for one that cannot be read back."""
+    given = [ARGUMENTS.get(kind.__name__, ("what was expected",))]
+    if issubclass(kind, errors.Advised):
+        given.append(("what was expected", "what to do"))
+    for arguments in given:
+        error = kind(*arguments)
+        found = pickle.loads(pickle.dumps(error))
+        assert (type(found), str(found), vars(found)) == (kind, str(error), vars(error))
 
 
 def test_truncation_warning_is_shown_by_default() -> None:
