@@ -6,7 +6,6 @@ import copy
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
@@ -21,7 +20,7 @@ from minilm_retrieval.model_files import is_standard_name
 from minilm_retrieval.options import absolute_model, checked_flag, checked_length, choose_engine
 from minilm_retrieval.pipeline import Pipeline, chunked
 from minilm_retrieval.progress import progress_bar
-from minilm_retrieval.tokenizer import Tokenizer, check_texts
+from minilm_retrieval.tokenizer import Tokenizer, check_iterable, check_texts
 from minilm_retrieval.truncation import TruncationLog
 
 _WARMUP_TOKENS = 1024
@@ -127,8 +126,9 @@ class MiniLMEmbedder:
         Raises:
             As :meth:`encode`; positions in messages count from the start of the stream.
         """
-        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        if isinstance(texts, (str, bytes)):
             raise InvalidTextError(f"Expected an iterable of texts, got {type(texts).__name__}. For one: encode(text).")
+        check_iterable(texts, "an iterable of texts")
         log = self._truncation.new()
         for chunk in self.pipeline().run(chunked(texts), log):
             yield chunk.texts, chunk.vectors()
@@ -244,9 +244,7 @@ class MiniLMEmbedder:
     def __enter__(self) -> MiniLMEmbedder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

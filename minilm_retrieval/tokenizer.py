@@ -242,6 +242,27 @@ def check_text(text: str) -> str:
     return text
 
 
+def check_iterable(texts: object, expected: str) -> None:
+    """Make sure that texts can be taken one after the other from something that is not a text.
+
+    Args:
+        texts: What was given.
+        expected: What was asked for, for the message.
+
+    Raises:
+        InvalidTextError: It gives none, or something else: a mapping its keys, a table the names of its columns.
+    """
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping):
+        raise InvalidTextError(f"Expected {expected}, got {type(texts).__name__}.")
+    # An array without dimensions has the method of an iterable, and holds one item.
+    dimensions = getattr(texts, "ndim", 1)
+    if dimensions != 1:
+        raise InvalidTextError(
+            f"Expected {expected}, got {type(texts).__name__} of {dimensions} dimensions. Give one column of a table, "
+            'such as df["text"].'
+        )
+
+
 def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
     """Return the texts as a list, having made sure that each is a string.
 
@@ -254,9 +275,7 @@ def check_texts(texts: Sequence[str], offset: int = 0) -> list[str]:
     """
     if isinstance(texts, (str, bytes)):
         raise InvalidTextError(f"Expected a list of texts, got one {type(texts).__name__}. Put it in a list: [text].")
-    # An array without dimensions has the method of an iterable, and holds one item.
-    if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or getattr(texts, "ndim", 1) == 0:
-        raise InvalidTextError(f"Expected a text or a list of texts, got {type(texts).__name__}.")
+    check_iterable(texts, "a text or a list of texts")
     listed = list(texts)
     for position, text in enumerate(listed):
         if not isinstance(text, str):

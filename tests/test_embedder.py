@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,26 @@ def test_what_holds_texts_but_is_no_list_of_them_is_named_by_type(fake_engine: F
     for call in (MiniLMEmbedder().encode, MiniLMEmbedder().count_tokens):
         with pytest.raises(InvalidTextError, match=f"Expected a text or a list of texts, got {type(wrong).__name__}"):
             call(wrong)
+
+
+class Table:
+    """As a table of pandas is to those who take texts from it: it gives the names of its columns."""
+
+    ndim = 2
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text", "author"])
+
+
+@pytest.mark.parametrize("wrong", [Table(), np.array([["a", "b"]]), {"a text": 1}, np.array("a text")])
+def test_a_table_is_not_a_list_of_its_columns_names(fake_engine: FakeEngine, wrong: Any) -> None:
+    embedder = MiniLMEmbedder()
+    for call in (embedder.encode, embedder.count_tokens, lambda texts: list(embedder.encode_stream(texts))):
+        with pytest.raises(InvalidTextError, match=f"^Expected a.* of texts, got {type(wrong).__name__}") as caught:
+            call(wrong)
+        dimensions = getattr(wrong, "ndim", 1)
+        assert (f"of {dimensions} dimensions. Give one column" in str(caught.value)) == (dimensions != 1)
+    assert fake_engine.rows == 0
 
 
 @pytest.mark.parametrize("row", [0, 1, 2])

@@ -255,10 +255,13 @@ def test_query_vectors_of_any_length_and_wrong_ones(client: Any, embedder: MiniL
             retriever.search_vectors(wrong)
 
 
-def test_search_many_refuses_one_string(client: Any, embedder: MiniLMEmbedder) -> None:
+def test_search_many_refuses_one_string_and_a_table(client: Any, embedder: MiniLMEmbedder) -> None:
     collection = fill(client, "docs", embedder.encode(TOPICS), documents=TOPICS)
+    retriever = Retriever(collection, embedder)
     with pytest.raises(InvalidTextError, match="Expected a list of texts"):
-        Retriever(collection, embedder).search_many(QUERY)
+        retriever.search_many(QUERY)
+    with pytest.raises(InvalidTextError, match="got ndarray of 2 dimensions"):
+        retriever.search_many(np.array([[QUERY, QUERY]]))  # type: ignore[arg-type]
 
 
 def test_exact_scan_needs_memory_for_a_page_only(client: Any, embedder: MiniLMEmbedder) -> None:

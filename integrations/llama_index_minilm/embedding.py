@@ -10,6 +10,7 @@ from minilm_retrieval.embedder import DEFAULTS, MiniLMEmbedder
 from minilm_retrieval.errors import MissingExtraError
 from minilm_retrieval.lists import aencode_many, aencode_one, encode_many, encode_one
 from minilm_retrieval.options import model_name
+from minilm_retrieval.tokenizer import check_texts
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -84,6 +85,18 @@ class MiniLMEmbedding(BaseEmbedding):
     def embedder(self) -> MiniLMEmbedder:
         """The core embedder behind this object."""
         return self._embedder
+
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **options: Any
+    ) -> list[Embedding]:
+        """Embed n texts: n lists of 384 numbers. LlamaIndex itself would take the keys of a mapping for texts."""
+        return super().get_text_embedding_batch(check_texts(texts), show_progress, **options)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **options: Any
+    ) -> list[Embedding]:
+        """Do as :meth:`get_text_embedding_batch` does, off the event loop."""
+        return await super().aget_text_embedding_batch(check_texts(texts), show_progress, **options)
 
     def tokenize(self, text: str) -> list[int]:
         """Return all token ids of a text, special tokens included: the ``tokenizer`` for LlamaIndex's node parsers."""

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sample_texts import HOSTILE_TEXTS, topic_texts
 from subprocesses import run_python
@@ -116,6 +117,20 @@ def test_a_text_that_is_none_is_refused_with_its_type() -> None:
             many(["a text", 5])
     with pytest.raises(InvalidTextError, match="Expected a list of texts, got one str"):
         MiniLMEmbeddings().embed_documents("a text")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"a text": 1}, np.array([["a", "b"]])])
+def test_a_mapping_and_a_table_are_refused_by_all(wrong: Any) -> None:
+    llama = MiniLMEmbedding()
+    for call in (
+        MiniLMEmbeddingFunction(),
+        MiniLMEmbeddings().embed_documents,
+        lambda texts: asyncio.run(MiniLMEmbeddings().aembed_documents(texts)),
+        llama.get_text_embedding_batch,
+        lambda texts: asyncio.run(llama.aget_text_embedding_batch(texts)),
+    ):
+        with pytest.raises(InvalidTextError, match=f"Expected a text or a list of texts, got {type(wrong).__name__}"):
+            call(wrong)
 
 
 def test_truncation_is_visible_and_points_at_the_caller() -> None:
