@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from small_models import SmallModel
 from stores import chroma_server, fill, local_client, random_vectors
 
 from chroma_minilm import MiniLMEmbeddingFunction
-from minilm_retrieval import MiniLMEmbedder, Retriever, open_collection
+from langchain_minilm import MiniLMEmbeddings
+from llama_index_minilm import MiniLMEmbedding
+from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, InvalidOptionError, StoreError
+from minilm_retrieval.ingest import remove_documents
+from minilm_retrieval.maintenance import describe_collection, verify_collection
 from minilm_retrieval.store.client import connect
 from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.paging import pages
@@ -144,6 +149,39 @@ def test_what_is_no_embedder_is_refused(tmp_path: Path) -> None:
             open_collection("docs", path=tmp_path, create=True, embedder=wrong)  # type: ignore[arg-type]
         with pytest.raises(InvalidOptionError, match="embedder must be a MiniLMEmbedder, got"):
             Retriever(open_collection("docs", path=tmp_path, create=True), wrong)  # type: ignore[arg-type]
+
+
+class Asynchronous:
+    """As a collection of an asynchronous client is to those who look at its methods."""
+
+    async def get(self) -> None: ...
+
+
+CALLS: list[Callable[[Any, Any], Any]] = [
+    Retriever,
+    lambda collection, embedder: index_documents(collection, [Document("a", "text")], embedder),
+    verify_collection,
+    describe_collection,
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_frameworks_class_is_no_embedder_and_says_where_its_own_is(tmp_path: Path, call: Any) -> None:
+    collection = open_collection("docs", path=tmp_path, create=True)
+    for wrong in (MiniLMEmbeddingFunction(), MiniLMEmbeddings(), MiniLMEmbedding(), "all-MiniLM-L6-v2"):
+        with pytest.raises(
+            InvalidOptionError, match=f"got {type(wrong).__name__}.* hold theirs as the attribute embed"
+        ):
+            call(collection, wrong)
+    call(collection, MiniLMEmbeddings().embedder)
+
+
+@pytest.mark.parametrize("call", [*CALLS, lambda collection, _: remove_documents(collection, ["a"])])
+def test_what_is_no_collection_is_refused_by_name(call: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="Expected a Chroma collection, got str"):
+        call("docs", None)
+    with pytest.raises(InvalidOptionError, match="synchronous Chroma client, got one of an asynchronous client"):
+        call(Asynchronous(), None)
 
 
 def test_opening_loads_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

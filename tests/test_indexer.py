@@ -15,7 +15,13 @@ from snapshots import assert_equal, built_from_scratch, snapshot
 from stores import LONG, TOPICS, chroma_server, fill, local_client, random_vectors
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
-from minilm_retrieval.errors import CollectionMismatchError, CollectionNotFoundError, DocumentError, StoreError
+from minilm_retrieval.errors import (
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    DocumentError,
+    InvalidOptionError,
+    StoreError,
+)
 from minilm_retrieval.ingest import Failure
 from minilm_retrieval.maintenance import reembed_collection
 
@@ -108,6 +114,27 @@ def test_stages_are_timed(collection: Any, embedder: MiniLMEmbedder) -> None:
 def test_other_things_than_documents_are_refused(collection: Any, embedder: MiniLMEmbedder, item: Any) -> None:
     with pytest.raises(DocumentError, match=rf"got {type(item).__name__} at position 1"):
         index_documents(collection, [Document("a", "x"), item], embedder)
+
+
+def test_a_frameworks_document_is_named_with_what_to_do(collection: Any, embedder: MiniLMEmbedder) -> None:
+    langchain = pytest.importorskip("langchain_core.documents").Document(page_content="x")
+    llama = pytest.importorskip("llama_index.core.schema").Document(text="x")
+    for wrong, attribute in ((langchain, "page_content"), (llama, "text")):
+        with pytest.raises(DocumentError) as caught:
+            index_documents(collection, [wrong], embedder)
+        assert str(caught.value) == (
+            f"Expected documents to be minilm_retrieval.Document, got {type(wrong).__module__}.Document at position 0. "
+            f"Give Document(id=..., text=d.{attribute}, metadata=d.metadata)."
+        )
+    assert collection.count() == 0
+
+
+@pytest.mark.parametrize("wrong", [Document("a", "x"), None])
+def test_one_document_is_not_several(collection: Any, embedder: MiniLMEmbedder, wrong: Any) -> None:
+    with pytest.raises(
+        InvalidOptionError, match=rf"one after the other, got {type(wrong).__name__}\. Put one in a list"
+    ):
+        index_documents(collection, wrong, embedder)
 
 
 def test_errors_of_the_documents_and_of_the_store_come_through(

@@ -25,10 +25,15 @@ def chroma_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
     """Translate filters, nested ones too; ``None`` where there is nothing to filter by.
 
     Raises:
-        InvalidFilterError: Chroma has no such operator or condition; the message names it.
+        InvalidFilterError: They are none, or Chroma has no such operator or condition; the message names it.
     """
     if filters is None:
         return None
+    if not isinstance(filters, MetadataFilters):
+        raise InvalidFilterError(
+            f"filters must be MetadataFilters, got {type(filters).__name__}. Write MetadataFilters(filters=[...]); "
+            "Chroma's own filter is where=."
+        )
     parts = [part for part in map(_translated, filters.filters) if part is not None]
     if len(parts) > 1 or filters.condition == FilterCondition.NOT:
         condition = filters.condition or FilterCondition.AND

@@ -73,7 +73,8 @@ class Checker:
             return None
         if not isinstance(document, Document):
             raise DocumentError(
-                f"Expected documents to be Document, got {type(document).__name__} at position {number}."
+                f"Expected documents to be minilm_retrieval.Document, got {_full_name(type(document))} at position "
+                f"{number}.{_made_of(document)}"
             )
         try:
             checked = self._splitter.check(document)
@@ -87,6 +88,18 @@ class Checker:
         for note in checked.notes:
             self._report.metadata_changes[note] = self._report.metadata_changes.get(note, 0) + 1
         return checked
+
+
+def _full_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _made_of(foreign: Any) -> str:
+    """Return a sentence about how to make a document of one of LangChain or LlamaIndex."""
+    for name in ("page_content", "text"):
+        if hasattr(foreign, name) and hasattr(foreign, "metadata"):
+            return f" Give Document(id=..., text=d.{name}, metadata=d.metadata)."
+    return ""
 
 
 class Comparison:

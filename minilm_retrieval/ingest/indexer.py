@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import StoreError
+from minilm_retrieval.errors import InvalidOptionError, StoreError
 from minilm_retrieval.ingest.comparison import Comparison, Lacking
 from minilm_retrieval.ingest.documents import Document, Failure, Skipped
 from minilm_retrieval.ingest.handover import Handover
@@ -34,7 +34,7 @@ from minilm_retrieval.store.client import check_current
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.limits import page_size
 from minilm_retrieval.store.local import full_disk
-from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.recorded import embedder_for
 from minilm_retrieval.store.writer_lock import writer_lock
 from minilm_retrieval.tokenizer import well_formed
 
@@ -83,13 +83,18 @@ def index_documents(
     Raises:
         CollectionMismatchError: The collection was embedded by another model.
         CollectionNotFoundError: The collection is no longer the one of its name.
-        InvalidOptionError: An option is out of range.
+        DocumentError: Something other than a document is among those given.
+        InvalidOptionError: An option is out of range, or the collection, the embedder or the documents are none.
         StoreLockedError: Another process, or call in this one, is writing to the same local directory.
         StoreError: The store failed; what was written before stays, and the next run goes on from there.
         IndexingInterrupted: Ctrl-C, a :class:`KeyboardInterrupt`; what was under way has been finished, and
             ``error.report`` says what was done.
     """
-    embedder = embedder or recorded_embedder(collection)
+    embedder = embedder_for(collection, embedder)
+    if not isinstance(documents, Iterable):
+        raise InvalidOptionError(
+            f"Expected documents one after the other, got {type(documents).__name__}. Put one in a list: [document]."
+        )
     splitter = PassageSplitter(embedder, passage_tokens, passage_overlap, metadata_policy)
     with writer_lock(collection._client, f"indexing into the collection {collection.name!r}"):
         check_current(collection)

@@ -10,6 +10,7 @@ from minilm_retrieval.ingest.report import IndexReport
 from minilm_retrieval.ingest.stored import passages_of_others
 from minilm_retrieval.ingest.writer import delete_documents
 from minilm_retrieval.store.client import check_current
+from minilm_retrieval.store.collection import checked_collection
 from minilm_retrieval.store.writer_lock import writer_lock
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def remove_documents(collection: Collection, sources: Iterable[str]) -> IndexRep
         The report, with ``deleted`` and ``passages_deleted``.
 
     Raises:
-        InvalidOptionError: One text was given in place of several.
+        InvalidOptionError: One text was given in place of several, or the collection is none.
         CollectionNotFoundError: The collection is no longer the one of its name.
         StoreLockedError: Another process is writing to the same local directory.
         StoreError: The store failed.
     """
+    checked_collection(collection)
     wanted = listed("sources", sources)
     inside = tuple(f"{source.rstrip('/')}{separator}" for source in wanted for separator in _SEPARATORS)
     report = IndexReport()

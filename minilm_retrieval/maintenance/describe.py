@@ -16,7 +16,7 @@ from minilm_retrieval.maintenance.records import Record, record_pages
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import space_of
-from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.recorded import embedder_for
 from minilm_retrieval.store.stored_function import stored_function
 from minilm_retrieval.store.stored_text import embedded_text
 
@@ -171,7 +171,7 @@ def describe_collection(
         StoreError: The store cannot be reached, or texts and metadata cannot be read.
         ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
     """
-    embedder = embedder or recorded_embedder(collection)
+    embedder = embedder_for(collection, embedder)
     summary = replace(_summary(collection), dimension=look_up(collection).dimension)
     recorded = stored_function(collection).config.get("max_seq_length") if summary.fingerprint is not None else None
     limit = recorded if isinstance(recorded, int) else embedder.max_seq_length

@@ -19,7 +19,7 @@ from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import space_of
 from minilm_retrieval.store.local import forget_stale_indexes, local_directory
-from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.recorded import embedder_for
 from minilm_retrieval.store.stored_function import stored_function
 from minilm_retrieval.whole_numbers import at_least
 
@@ -109,14 +109,13 @@ def verify_collection(
     at_least("seed", seed, 0)
     at_least("k", k, 1)
     started = time.perf_counter()
+    embedder = embedder_for(collection, embedder)
     look_up(collection)
     with store_errors("reading the index anew"):
         forget_stale_indexes(collection._client)
     if check_sources is None:
         check_sources = local_directory(collection._client) is not None
-    verification = _Verification(
-        collection, embedder or recorded_embedder(collection), VerifyReport(collection.name, k)
-    )
+    verification = _Verification(collection, embedder, VerifyReport(collection.name, k))
     verification.run(size, np.random.default_rng(seed), check_sources, show_progress)
     verification.report.seconds = time.perf_counter() - started
     return verification.report

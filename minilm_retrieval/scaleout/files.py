@@ -26,7 +26,7 @@ from minilm_retrieval.scaleout.pipeline import Work, lots_of_files, outcomes
 from minilm_retrieval.scaleout.place import Place
 from minilm_retrieval.store.client import check_current
 from minilm_retrieval.store.compatibility import check_collection
-from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.recorded import embedder_for
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -139,7 +139,7 @@ def index_files(
         IndexingInterrupted: Ctrl-C; what workers had not reported is not in ``error.report``.
         MissingExtraError: Ray is not installed.
     """
-    embedder = embedder or recorded_embedder(collection)
+    embedder = embedder_for(collection, embedder)
     place = Place.of(collection)
     splitter = splitting.splitter(embedder)
     embedding = Embedding(embedder, workers, splitting, embedder.fingerprint)

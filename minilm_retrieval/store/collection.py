@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,14 +109,39 @@ def open_collection(
 
 
 def checked_embedder(embedder: MiniLMEmbedder) -> MiniLMEmbedder:
-    """Return an embedder, having made sure that it is one."""
-    # Of its class, since to ask an embedder for its fingerprint is to load the model.
-    if not hasattr(type(embedder), "fingerprint"):
+    """Return an embedder, having made sure that it is one.
+
+    Raises:
+        InvalidOptionError: It is something else, such as a framework's class that holds one.
+    """
+    from minilm_retrieval.embedder import MiniLMEmbedder
+
+    if not isinstance(embedder, MiniLMEmbedder):
         raise InvalidOptionError(
-            f"embedder must be a MiniLMEmbedder, got {type(embedder).__name__}. That of a MiniLMEmbeddingFunction is "
-            "its attribute embedder."
+            f"embedder must be a MiniLMEmbedder, got {type(embedder).__name__}. This library's classes for Chroma, "
+            "LangChain and LlamaIndex hold theirs as the attribute embedder."
         )
     return embedder
+
+
+def checked_collection(collection: Collection) -> Collection:
+    """Return a collection, having made sure that it is an opened one of a synchronous client.
+
+    Raises:
+        InvalidOptionError: It is something else.
+    """
+    if inspect.iscoroutinefunction(getattr(collection, "get", None)):
+        raise InvalidOptionError(
+            "Expected a collection of a synchronous Chroma client, got one of an asynchronous client. Pass one of "
+            "open_collection(name, host=...), or of chromadb.HttpClient; a Retriever's asearch() keeps the event loop "
+            "free."
+        )
+    if not hasattr(collection, "configuration_json"):
+        raise InvalidOptionError(
+            f"Expected a Chroma collection, got {type(collection).__name__}. Open one with open_collection(name, "
+            "path=...)."
+        )
+    return collection
 
 
 def collection_names(client: ClientAPI) -> list[str]:

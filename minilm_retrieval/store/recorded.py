@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.store.collection import checked_collection, checked_embedder
 from minilm_retrieval.store.stored_function import stored_function
 
 if TYPE_CHECKING:
     from chromadb import Collection
+
+
+def embedder_for(collection: Collection, embedder: MiniLMEmbedder | None) -> MiniLMEmbedder:
+    """Return the embedder given, or else that which is recorded with a collection, having checked what was given.
+
+    Raises:
+        InvalidOptionError: The collection is none, or one of an asynchronous client; or the embedder is none.
+    """
+    checked_collection(collection)
+    return recorded_embedder(collection) if embedder is None else checked_embedder(embedder)
 
 
 def recorded_embedder(

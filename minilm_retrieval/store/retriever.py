@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,8 @@ import numpy.typing as npt
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.engines.engine import FloatArray
-from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.store.client import store_errors
-from minilm_retrieval.store.collection import checked_embedder, records
+from minilm_retrieval.store.collection import records
 from minilm_retrieval.store.compatibility import check_collection
 from minilm_retrieval.store.counting import RecordCount
 from minilm_retrieval.store.freshness import NewestRecord, read_freshly
@@ -26,7 +24,7 @@ from minilm_retrieval.store.ranking import (
     scan,
     unit_queries,
 )
-from minilm_retrieval.store.recorded import recorded_embedder
+from minilm_retrieval.store.recorded import embedder_for
 from minilm_retrieval.store.threads import in_store_thread
 from minilm_retrieval.tokenizer import check_text, check_texts
 
@@ -58,18 +56,8 @@ class Retriever:
     def __init__(
         self, collection: Collection, embedder: MiniLMEmbedder | None = None, *, exact_below: int = EXACT_BELOW
     ) -> None:
-        if inspect.iscoroutinefunction(getattr(collection, "get", None)):
-            raise InvalidOptionError(
-                "Retriever takes a collection of a synchronous Chroma client; asearch() keeps the event loop free. "
-                "Pass a collection of open_collection(name, host=...), or of chromadb.HttpClient."
-            )
-        if not hasattr(collection, "configuration_json"):
-            raise InvalidOptionError(
-                f"Expected a Chroma collection, got {type(collection).__name__}. Open one with open_collection(name, "
-                "path=...)."
-            )
+        self.embedder = embedder_for(collection, embedder)
         self.collection = collection
-        self.embedder = recorded_embedder(collection) if embedder is None else checked_embedder(embedder)
         self._most_results = most_results(collection._client)
         # Where a query may not ask for so many, more records than that are read and compared instead.
         self._exact_below = min(exact_below, self._most_results - 1) if self._most_results else exact_below

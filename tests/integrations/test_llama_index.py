@@ -242,6 +242,8 @@ def test_filters(collection: Any) -> None:
     assert ids(where_document={"$contains": "Mars"}) == {"node-8"}
     with pytest.raises(InvalidFilterError, match=r"no operator 'text_match'.*'==', '!='"):
         ids(MetadataFilters(filters=[is_("kind", "e", FilterOperator.TEXT_MATCH)]))
+    with pytest.raises(InvalidFilterError, match="filters must be MetadataFilters, got list"):
+        ids([is_("kind", "even")])  # type: ignore[arg-type]
     with pytest.raises(InvalidFilterError, match="no condition 'not'"):
         ids(MetadataFilters(filters=[is_("kind", "even")], condition=FilterCondition.NOT))
 
