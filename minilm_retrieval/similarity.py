@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.rows import BLOCK, FloatArray, IntArray, Rows, blocks, rounded
+from minilm_retrieval.whole_numbers import at_least
 
 # How many centres of communities are looked at together: as many bytes for each row.
 _CENTRES = 256
@@ -31,23 +32,42 @@ def cosine_similarity(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArra
         Shape ``(n,)``, float32 in [-1, 1]; 0 for a row (or a query) of length zero.
 
     Raises:
-        InvalidOptionError: The shapes do not fit.
+        InvalidOptionError: The shapes do not fit, or a value is not finite.
 
     Source: cos(a, b) = a.b / (|a| |b|).
 
     >>> cosine_similarity([1.0, 0.0], [[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]).tolist()
     [1.0, 0.0, -1.0]
     """
+    scores = _cosines(query, vectors)
+    wrong = np.flatnonzero(np.isnan(scores))
+    if wrong.size:
+        place = f"Row {wrong[0]} of the vectors" if np.isfinite(np.asarray(query)).all() else "The query"
+        raise InvalidOptionError(f"{place} is not finite ({wrong.size} such rows).")
+    return rounded(scores)
+
+
+def cosine_or_zero(query: npt.ArrayLike, vectors: npt.ArrayLike) -> FloatArray:
+    """Do as :func:`cosine_similarity` does, for vectors that may be damaged: what is not finite is similar to nothing.
+
+    >>> cosine_or_zero([1.0, 0.0], [[2.0, 0.0], [np.nan, 0.0]]).tolist()
+    [1.0, 0.0]
+    """
+    return rounded(np.nan_to_num(_cosines(query, vectors)))
+
+
+def _cosines(query: npt.ArrayLike, vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return not-a-number for what is not finite."""
     left = np.asarray(query, dtype=np.float64)
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.size == 0:
-        return np.zeros(0, dtype=np.float32)
+        return np.zeros(0)
     if rows.ndim != 2 or left.shape != rows.shape[1:]:
         raise InvalidOptionError(f"Expected shapes (d,) and (n, d), got {left.shape} and {rows.shape}.")
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.einsum("i,i->", left, left))
     products = np.einsum("ij,j->i", rows, left)
-    scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return rounded(scores)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths != 0))
 
 
 def is_unit(vectors: npt.ArrayLike, tolerance: float = 1e-3) -> npt.NDArray[np.bool_]:
@@ -82,7 +102,7 @@ def top_k(queries: npt.ArrayLike, vectors: npt.ArrayLike, k: int) -> tuple[IntAr
         Positions in ``vectors``, shape ``(m, min(k, n))``, and scores of the same shape, float32 in [-1, 1].
 
     Raises:
-        InvalidOptionError: The shapes do not fit, a value is not finite, or ``k`` is less than 1.
+        InvalidOptionError: The shapes do not fit, a value is not finite, or ``k`` is no whole number of at least 1.
 
     >>> positions, scores = top_k([[1.0, 0.0]], [[0.0, 2.0], [3.0, 0.0], [0.6, 0.8]], k=2)
     >>> positions.tolist(), scores.round(6).tolist()
@@ -93,8 +113,7 @@ def top_k(queries: npt.ArrayLike, vectors: npt.ArrayLike, k: int) -> tuple[IntAr
         raise InvalidOptionError(
             f"Expected shapes (m, d) and (n, d), got {asked.values.shape} and {rows.values.shape}."
         )
-    if k < 1:
-        raise InvalidOptionError(f"k must be at least 1, got {k}.")
+    k = at_least("k", k, 1)
     positions = np.zeros((len(asked), min(k, len(rows))), dtype=np.int64)
     scores = np.zeros(positions.shape, dtype=np.float32)
     for some in blocks(len(asked)):
@@ -147,9 +166,7 @@ def pairs_above(
     [0, 0, 1] [1, 2, 2] [0.6000000238418579, 1.0, 0.6000000238418579]
     """
     rows = Rows(vectors)
-    if block < 1:
-        raise InvalidOptionError(f"block must be at least 1, got {block}.")
-    return _pairs_above(rows, checked_threshold(threshold), block, advance or _nobody)
+    return _pairs_above(rows, checked_threshold(threshold), at_least("block", block, 1), advance or _nobody)
 
 
 def _pairs_above(
@@ -224,22 +241,21 @@ def communities(
     >>> communities([[1.0, 0.0], [0.0, 1.0], [0.1, 1.0], [-1.0, 0.0], [0.2, 1.0]], 0.9).tolist()
     [-1, 0, 0, -1, 0]
     """
-    rows, at_least, advance = Rows(vectors), checked_threshold(threshold), advance or _nobody
-    if min_size < 1:
-        raise InvalidOptionError(f"min_size must be at least 1, got {min_size}.")
+    rows, lowest, advance = Rows(vectors), checked_threshold(threshold), advance or _nobody
+    min_size = at_least("min_size", min_size, 1)
     counts = np.zeros(len(rows), dtype=np.int64)
     for some in blocks(len(rows)):
         for others in blocks(len(rows), start=some.start):
-            near = rows.near(some, others, at_least)
+            near = rows.near(some, others, lowest)
             counts[some] += np.count_nonzero(near, axis=1)
             if others != some:
                 counts[others] += np.count_nonzero(near, axis=0)
         advance(some.stop - some.start)
-    return _by_size(_grouped(rows, counts, at_least, min_size, advance))
+    return _by_size(_grouped(rows, counts, lowest, min_size, advance))
 
 
 def _grouped(
-    rows: Rows, counts: IntArray, at_least: np.float32, min_size: int, advance: Callable[[int], None]
+    rows: Rows, counts: IntArray, lowest: np.float32, min_size: int, advance: Callable[[int], None]
 ) -> IntArray:
     """Return labels in the order in which the communities are found."""
     labels = np.full(len(rows), -1, dtype=np.int64)
@@ -251,7 +267,7 @@ def _grouped(
         free = np.flatnonzero(labels < 0)
         near = np.zeros((len(centres), len(free)), dtype=bool)
         for block in blocks(len(free) if len(centres) else 0):
-            near[:, block] = rows.near(centres, free[block], at_least)
+            near[:, block] = rows.near(centres, free[block], lowest)
         for centre, reached in zip(centres, near, strict=True):
             if labels[centre] < 0:
                 members = free[reached]

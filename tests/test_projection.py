@@ -98,7 +98,7 @@ def test_wrong_options() -> None:
     vectors = clumps(2, 3)
     with pytest.raises(InvalidOptionError, match="'umap' is not offered; expected one of auto, tsne, pca"):
         project(vectors, "umap")
-    for seed in (-1, 2**32):
+    for seed in (-1, 2**32, 0.5):
         with pytest.raises(InvalidOptionError, match=f"seed must be .*, got {seed}"):
             project(vectors, seed=seed)
     with pytest.raises(InvalidOptionError, match="threads"):

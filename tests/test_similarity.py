@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minilm_retrieval.errors import InvalidOptionError
-from minilm_retrieval.similarity import cosine_similarity, is_unit, rank, top_k
+from minilm_retrieval.similarity import cosine_or_zero, cosine_similarity, is_unit, rank, top_k
 
 numbers = st.floats(-100, 100, width=32)
 
@@ -59,6 +59,16 @@ def test_length_zero_scores_zero_without_a_warning(recwarn: pytest.WarningsRecor
 def test_no_rows_no_scores() -> None:
     assert cosine_similarity([1.0, 0.0], np.zeros((0, 2))).shape == (0,)
     assert cosine_similarity([1.0, 0.0], []).shape == (0,)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_refused_with_its_row(value: float) -> None:
+    rows = [[1.0, 0.0], [value, 0.0], [0.0, value]]
+    with pytest.raises(InvalidOptionError, match=r"Row 1 of the vectors is not finite \(2 such rows\)"):
+        cosine_similarity([1.0, 0.0], rows)
+    with pytest.raises(InvalidOptionError, match="The query is not finite"):
+        cosine_similarity([value, 0.0], [[1.0, 0.0]])
+    assert cosine_or_zero([1.0, 0.0], rows).tolist() == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("width", [1, 3, 4, 8])
@@ -116,8 +126,14 @@ def test_top_k_of_nothing(queries: Any, vectors: Any, shape: tuple[int, int]) ->
 
 @pytest.mark.parametrize(
     ("queries", "vectors", "k"),
-    [([1.0, 0.0], [[1.0, 0.0]], 1), ([[1.0]], [[1.0, 0.0]], 1), ([[1.0]], [[1.0]], 0), ([[math.nan]], [[1.0]], 1)],
+    [
+        ([1.0, 0.0], [[1.0, 0.0]], 1),
+        ([[1.0]], [[1.0, 0.0]], 1),
+        ([[1.0]], [[1.0]], 0),
+        ([[1.0]], [[1.0]], 1.5),
+        ([[math.nan]], [[1.0]], 1),
+    ],
 )
-def test_top_k_of_what_does_not_fit_is_refused(queries: Any, vectors: Any, k: int) -> None:
+def test_top_k_of_what_does_not_fit_is_refused(queries: Any, vectors: Any, k: Any) -> None:
     with pytest.raises(InvalidOptionError):
         top_k(queries, vectors, k)

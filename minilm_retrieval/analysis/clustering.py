@@ -15,6 +15,7 @@ from minilm_retrieval.errors import InvalidOptionError, MissingExtraError
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.rows import IntArray
 from minilm_retrieval.similarity import checked_threshold, communities
+from minilm_retrieval.whole_numbers import at_least, whole_number
 
 METHODS = ("kmeans", "hdbscan", "communities")
 DEFAULT_THRESHOLD = 0.6
@@ -121,9 +122,9 @@ def cluster_texts(
             labels, description = hdbscan(texts.vectors, size)
         else:
             size = min_size or _MIN_SIZE
-            at_least = DEFAULT_THRESHOLD if threshold is None else threshold
-            labels = communities(texts.vectors, at_least, size, advance)
-            description = f"communities of at least {size} texts, each {at_least:g} or more similar to a central one"
+            least = DEFAULT_THRESHOLD if threshold is None else threshold
+            labels = communities(texts.vectors, least, size, advance)
+            description = f"communities of at least {size} texts, each {least:g} or more similar to a central one"
     return _described(texts, method, description, labels)
 
 
@@ -149,14 +150,14 @@ def check_clustering(
         raise InvalidOptionError("A smallest size of clusters goes with hdbscan and communities, not with kmeans.")
     if threshold is not None and method != "communities":
         raise InvalidOptionError(f"A threshold goes with communities, not with {method}.")
-    if clusters is not None and clusters < 1:
-        raise InvalidOptionError(f"The number of clusters must be at least 1, got {clusters}.")
-    if min_size is not None and min_size < 2:
-        raise InvalidOptionError(f"The smallest size of a cluster must be at least 2, got {min_size}.")
+    if clusters is not None:
+        at_least("clusters", clusters, 1)
+    if min_size is not None:
+        at_least("min_size", min_size, 2)
     if threshold is not None:
         checked_threshold(threshold)
-    if not 0 <= seed < _SEEDS:
-        raise InvalidOptionError(f"The seed must be from 0 to {_SEEDS - 1}, got {seed}.")
+    if whole_number(seed) is None or not 0 <= seed < _SEEDS:
+        raise InvalidOptionError(f"seed must be a whole number from 0 to {_SEEDS - 1}, got {seed!r}.")
     if find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "analysis")
 

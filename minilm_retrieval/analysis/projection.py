@@ -11,6 +11,7 @@ from minilm_retrieval.cpu import thread_budget
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError, MissingExtraError
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.whole_numbers import whole_number
 
 PROJECTIONS = ("auto", "tsne", "pca")
 # Fewer points have no neighbourhoods that t-SNE could keep.
@@ -72,8 +73,8 @@ def check_projection(method: str, seed: int) -> None:
     """
     if method not in PROJECTIONS:
         raise InvalidOptionError(f"method={method!r} is not offered; expected one of {', '.join(PROJECTIONS)}.")
-    if not 0 <= seed < 2**32:
-        raise InvalidOptionError(f"seed must be a whole number from 0 to 4,294,967,295, got {seed}.")
+    if whole_number(seed) is None or not 0 <= seed < 2**32:
+        raise InvalidOptionError(f"seed must be a whole number from 0 to 4,294,967,295, got {seed!r}.")
     try:
         import sklearn  # noqa: F401
     except ImportError as error:

@@ -15,7 +15,7 @@ from minilm_retrieval.bench.worker_process import FloatArray, WorkerProcess
 from minilm_retrieval.errors import BenchmarkError
 from minilm_retrieval.model import load_model
 from minilm_retrieval.options import PRECISIONS
-from minilm_retrieval.similarity import cosine_similarity
+from minilm_retrieval.similarity import cosine_or_zero
 
 TIMED = ("short", "mixed", "long")
 EXACT = "float32"
@@ -176,8 +176,7 @@ def _figures(name: str, raw: dict[str, _Raw], sets: dict[str, TextSet]) -> Figur
         np.cumsum([0, *(len(_chosen(EXACT, sets[kind])) for kind in TIMED)])[:-1], counts
     )
     cosines = [
-        float(cosine_similarity(one, other[None])[0])
-        for one, other in zip(own.vectors, exact.vectors[rows], strict=True)
+        float(cosine_or_zero(one, other[None])[0]) for one, other in zip(own.vectors, exact.vectors[rows], strict=True)
     ]
     return Figures(
         texts_per_second={kind: median(own.rates[kind]) for kind in TIMED},

@@ -25,7 +25,7 @@ from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import EngineError
 from minilm_retrieval.model import STANDARD_CONFIG, Model
 from minilm_retrieval.processor import processor_instructions, processor_name
-from minilm_retrieval.similarity import cosine_similarity
+from minilm_retrieval.similarity import cosine_or_zero
 
 TEXTS = (
     "Hi",
@@ -144,7 +144,7 @@ def worst_cosine(vectors: FloatArray, expected: FloatArray) -> float:
     """Return the least cosine of vectors with those expected, of shape ``(n, dimension)`` both; -1 if not finite."""
     if not np.isfinite(vectors).all():
         return -1.0
-    return min(float(cosine_similarity(one, other[None])[0]) for one, other in zip(vectors, expected, strict=True))
+    return min(float(cosine_or_zero(one, other[None])[0]) for one, other in zip(vectors, expected, strict=True))
 
 
 def verdicts_file() -> Path | None:

@@ -12,7 +12,7 @@ from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.maintenance.faults import OTHER_MODEL, REEMBED, Examples, Fault
 from minilm_retrieval.maintenance.reading import stacked
 from minilm_retrieval.maintenance.records import Record
-from minilm_retrieval.similarity import cosine_similarity, is_unit
+from minilm_retrieval.similarity import cosine_or_zero, is_unit
 from minilm_retrieval.store.compatibility import ANOTHER_MODEL, SAME_VECTOR
 from minilm_retrieval.store.stored_function import StoredFunction
 from minilm_retrieval.store.stored_text import embedded_text
@@ -109,7 +109,7 @@ class VectorChecks:
     def _compare(self) -> None:
         expected = self._embedder.encode([text for _, text, _ in self._waiting])
         for (id, _, stored), vector in zip(self._waiting, expected, strict=True):
-            cosine = float(cosine_similarity(vector, stored[None, :])[0])
+            cosine = float(cosine_or_zero(vector, stored[None, :])[0])
             self.compared += 1
             self._cosines += cosine
             self.lowest = cosine if self.lowest is None else min(self.lowest, cosine)

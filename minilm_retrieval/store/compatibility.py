@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minilm_retrieval.embedder import MiniLMEmbedder
 from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning, PrecisionWarning
-from minilm_retrieval.similarity import cosine_similarity, is_unit
+from minilm_retrieval.similarity import cosine_or_zero, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.collection import records, space_of
 from minilm_retrieval.store.limits import page_size
@@ -139,9 +139,7 @@ def cosines_with_texts(embedder: MiniLMEmbedder, texts: Sequence[str | None], ve
     rows = comparable[:: max(1, len(comparable) // _TEXTS_COMPARED)][:_TEXTS_COMPARED]
     expected = embedder.quietly().encode([str(texts[row]) for row in rows])
     stored = np.asarray(vectors)
-    return [
-        float(cosine_similarity(vector, stored[row : row + 1])[0]) for vector, row in zip(expected, rows, strict=True)
-    ]
+    return [float(cosine_or_zero(vector, stored[row : row + 1])[0]) for vector, row in zip(expected, rows, strict=True)]
 
 
 def _compare_texts(collection: Collection, embedder: MiniLMEmbedder, sample: _Sample, function: str | None) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import InvalidOptionError
-from minilm_retrieval.similarity import cosine_similarity, is_unit
+from minilm_retrieval.similarity import cosine_or_zero, is_unit
 from minilm_retrieval.store.client import store_errors
 from minilm_retrieval.store.hits import Filter
 from minilm_retrieval.store.limits import in_lots, most_results, page_size
@@ -180,7 +180,7 @@ def ask_approximately(
 def _scored(query: FloatArray, ids: list[str], vectors: npt.NDArray[Any]) -> Ranked:
     if not ids:
         return []
-    return [(float(score), id) for score, id in zip(cosine_similarity(query, vectors), ids, strict=True)]
+    return [(float(score), id) for score, id in zip(cosine_or_zero(query, vectors), ids, strict=True)]
 
 
 def _best(found: Ranked, k: int) -> Ranked:
