@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from subprocesses import run_python
@@ -80,3 +81,37 @@ def test_without_torch_the_torch_engine_names_the_extra() -> None:
         """
     )
     assert 'pip install "minilm-retrieval[torch]"' in output
+
+
+IMPORT_CHROMA = """
+import sys
+if len(sys.argv) > 1:
+    sys.path.insert(0, sys.argv[1])
+else:
+    sys.modules["chromadb"] = None
+from minilm_retrieval.store.client import chroma
+for use in (chroma, lambda: __import__("chroma_minilm")):
+    try:
+        use()
+    except ImportError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_without_chromadb_the_extra_is_named() -> None:
+    lines = run_python(IMPORT_CHROMA).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("MissingExtraError chromadb is needed") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import a_package_it_needs", "ModuleNotFoundError No module named 'a_package_it_needs'"),
+        ("raise ImportError('libstdc++.so.6: too old')", "ImportError libstdc++.so.6: too old"),
+    ],
+)
+def test_a_chromadb_that_cannot_be_imported_is_not_called_missing(tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "chromadb").mkdir()
+    (tmp_path / "chromadb" / "__init__.py").write_text(line)
+    assert run_python(IMPORT_CHROMA, str(tmp_path)).splitlines() == [told] * 2

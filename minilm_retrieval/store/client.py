@@ -47,10 +47,13 @@ def chroma() -> Any:
 
     Raises:
         MissingExtraError: It is not installed.
+        ImportError: It is, and cannot be imported.
     """
     try:
         import chromadb
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "chromadb":
+            raise
         raise MissingExtraError("chromadb", "chroma") from error
     return chromadb
 

@@ -11,9 +11,12 @@ from minilm_retrieval.model_files import STANDARD_MODEL
 from minilm_retrieval.tokenizer import check_texts
 
 try:
-    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
+    from chromadb import Documents, EmbeddingFunction, Embeddings
+    from chromadb.api.types import Space
     from chromadb.utils.embedding_functions import register_embedding_function
-except ImportError as error:
+except ModuleNotFoundError as error:
+    if error.name != "chromadb":
+        raise
     raise MissingExtraError("chromadb", "chroma") from error
 
 NAME = "minilm_retrieval"
