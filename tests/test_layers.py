@@ -21,6 +21,7 @@ FLOORS = {
     "file_stamps": 2,
     "whole_files": 1,
     "whole_numbers": 1,
+    "hub_cache": 2,
     "model_files": 2,
     "model_config": 2,
     "refused_settings": 2,

