@@ -97,7 +97,7 @@ class MiniLMEmbedder:
         Raises:
             InvalidTextError: Something is not a string; the message names its position and type.
             TextTooLongError: A text is too long and ``on_truncate="error"``.
-            ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The model cannot be loaded.
+            ModelNotFoundError, ModelIntegrityError, ModelUnreadableError, UnsupportedModelError: It is not loaded.
             EngineError: The engine failed, the processor lacks the precision, or this embedder was closed.
         """
         vectors, log = self._encode(texts, show_progress)

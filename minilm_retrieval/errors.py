@@ -65,6 +65,10 @@ class ModelIntegrityError(MiniLMError, ValueError):
     """A model file is truncated or is not the published one; it was not loaded."""
 
 
+class ModelUnreadableError(MiniLMError, OSError):
+    """The system does not let a model's file or folder be read; the message says which one and why."""
+
+
 class UnsupportedModelError(MiniLMError, ValueError):
     """The files describe a model that this library cannot run faithfully."""
 

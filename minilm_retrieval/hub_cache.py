@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from minilm_retrieval.errors import ModelNotFoundError
+from minilm_retrieval.readable import is_file
 
 _OWNER_AND_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -46,8 +47,8 @@ def cached_snapshot(model: str, revision: str, names: Iterable[str]) -> Path | N
 
 
 def has_all(directory: Path, names: Iterable[str]) -> bool:
-    """Tell whether all these files are in a directory."""
-    return all((directory / name).is_file() for name in names)
+    """Tell whether all these files are in a directory; it raises as :func:`minilm_retrieval.readable.is_file`."""
+    return all(is_file(directory / name) for name in names)
 
 
 def download_snapshot(

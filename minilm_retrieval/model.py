@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
 from minilm_retrieval.model_config import ModelConfig, read_config
 from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
+from minilm_retrieval.readable import reading
 from minilm_retrieval.refused_settings import refuse_unfollowed_settings
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
 from minilm_retrieval.tokenizer_config import check_tokenizer_config
@@ -55,6 +56,7 @@ class Model:
 
     Raises:
         ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
+        ModelUnreadableError: A file cannot be read.
         UnsupportedModelError: The tokenizer gives ids that the model has no embedding for, or not those that
             sentence-transformers gives; or see :func:`minilm_retrieval.model_config.read_config` and
             :func:`minilm_retrieval.refused_settings.refuse_unfollowed_settings`.
@@ -62,24 +64,28 @@ class Model:
 
     def __init__(self, files: ModelFiles) -> None:
         self.files = files
-        self.config = read_config(files.directory)
-        refuse_unfollowed_settings(files.directory)
-        self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
         self._digest: str | None = None
-        if files.standard_weights:
-            self._check_companions()
-        self._check_vocabulary()
-        check_tokenizer_config(files.directory, self.tokenizer, self.config.lowercase)
+        with reading(files.directory):
+            self.config = read_config(files.directory)
+            refuse_unfollowed_settings(files.directory)
+            self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
+            if files.standard_weights:
+                self._check_companions()
+            self._check_vocabulary()
+            check_tokenizer_config(files.directory, self.tokenizer, self.config.lowercase)
 
     def weights(self) -> Weights:
         """Read the encoder's weights as float32 arrays under their names in BERT, without a ``bert.`` prefix.
 
         Raises:
             ModelIntegrityError: The file is truncated, not a safetensors file, or not the one that was verified.
+            ModelUnreadableError: The file cannot be read.
             UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
         """
         self.check_unchanged()
-        weights = read_weights(self.files.directory / WEIGHTS, self.config)
+        file = self.files.directory / WEIGHTS
+        with reading(file):
+            weights = read_weights(file, self.config)
         self.check_unchanged()
         return weights
 
@@ -174,7 +180,7 @@ def load_model(model: str | os.PathLike[str] | None = None) -> Model:
     :func:`minilm_retrieval.model_files.find_model`.
     """
     name = "" if model is None else os.fspath(model)
-    key = (name, str(Path(name).resolve()) if name else "")
+    key = (name, str(Path(name).absolute()) if name else "")
     with _lock:
         loaded = _models.get(key)
         if loaded is None or not loaded.files.stamp.is_current():

@@ -50,6 +50,7 @@ def read_config(directory: Path) -> ModelConfig:
 
     Raises:
         ModelIntegrityError: A file is not JSON.
+        OSError: A file cannot be read.
         UnsupportedModelError: A file is missing, gives something else than a usable number, or names an architecture,
             module, activation, position embedding or pooling that this library does not run.
     """
@@ -169,7 +170,7 @@ def _parsed(directory: Path, name: str, kind: type[_Json]) -> _Json:
             f"{directory} has no {name}. A model directory is one that sentence-transformers wrote "
             "(SentenceTransformer.save_pretrained) or a copy of a model repository."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelIntegrityError(
             f"{directory / name} cannot be read as JSON: {error}. Copy the model again."
         ) from error

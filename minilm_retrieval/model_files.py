@@ -15,6 +15,7 @@ from pathlib import Path
 from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
 from minilm_retrieval.file_stamps import MODULES, Stamp, pooling_files
 from minilm_retrieval.hub_cache import cached_snapshot, download_snapshot, has_all, is_hub_id
+from minilm_retrieval.readable import check_visible, is_directory, is_file, reading
 
 STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 STANDARD_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -70,7 +71,7 @@ class ModelFiles:
 
 def is_standard_name(model: str | os.PathLike[str] | None) -> bool:
     """Tell whether this names all-MiniLM-L6-v2 itself rather than a directory or another model."""
-    return model is None or (isinstance(model, str) and model in _STANDARD_NAMES and not Path(model).is_dir())
+    return model is None or (isinstance(model, str) and model in _STANDARD_NAMES and not is_directory(model))
 
 
 def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
@@ -82,17 +83,21 @@ def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
     Raises:
         ModelNotFoundError: No such files here, and none could be downloaded; the message lists the ways to get them.
         ModelIntegrityError: A file is truncated, or not the published one where it should be.
+        ModelUnreadableError: A file or folder cannot be read.
     """
-    if is_standard_name(model):
-        return _find_standard()
-    directory = Path(os.fspath(model or ""))
-    if directory.is_dir():
-        return _explicit_directory(directory)
-    if isinstance(model, str) and is_hub_id(model):
-        return _find_on_hub(model)
-    raise ModelNotFoundError(
-        f"model={os.fspath(model or '')!r} is neither a directory nor a hub id such as {STANDARD_MODEL!r}."
-    )
+    path = STANDARD_MODEL if model is None else os.fspath(model)
+    with reading(path):
+        if is_standard_name(model):
+            return _find_standard()
+        directory = Path(path)
+        if is_directory(directory):
+            return _explicit_directory(directory)
+        on_hub = isinstance(model, str) and is_hub_id(model)
+        if not on_hub or is_directory(directory.parent):
+            check_visible(directory)
+        if on_hub:
+            return _find_on_hub(path)
+    raise ModelNotFoundError(f"model={path!r} is neither a directory nor a hub id such as {STANDARD_MODEL!r}.")
 
 
 def sha256_of(file: Path) -> str:
@@ -109,7 +114,7 @@ def installed_package_directory() -> Path | None:
     found = importlib.util.find_spec(_PACKAGE_MODULE)
     for location in (found.submodule_search_locations or []) if found else []:
         directory = Path(location) / "model"
-        if directory.is_dir():
+        if is_directory(directory):
             return directory
     return None
 
@@ -157,13 +162,13 @@ def _remove_damaged(directory: Path) -> None:
     """Take files that are not the published ones out of the shared cache, where any program would find them."""
     for name, expected in STANDARD_SHA256.items():
         file = directory / name
-        if file.is_file() and sha256_of(file) != expected:
+        if is_file(file) and sha256_of(file) != expected:
             file.resolve().unlink()
             file.unlink(missing_ok=True)
 
 
 def _check_file(file: Path, expected: str, remedy: str) -> None:
-    if not file.is_file():
+    if not is_file(file):
         raise ModelIntegrityError(f"{file} is missing from the model {STANDARD_MODEL}. {remedy}")
     found = sha256_of(file)
     if found != expected:
@@ -180,7 +185,7 @@ def _explicit_directory(directory: Path) -> ModelFiles:
     # Named by a file whose state was seen before, so that a change in between shows.
     stamp = stamp.with_more(*(directory / name for name in pooling_files(directory)))
     weights = directory / WEIGHTS
-    if not weights.is_file():
+    if not is_file(weights):
         raise ModelNotFoundError(
             f"{directory} has no {WEIGHTS}. Only safetensors weights are loaded: other formats can run code."
         )
@@ -196,7 +201,7 @@ def _explicit_directory(directory: Path) -> ModelFiles:
 
 
 def _has_sha256(file: Path, expected: str) -> bool:
-    return file.is_file() and sha256_of(file) == expected
+    return is_file(file) and sha256_of(file) == expected
 
 
 def _find_on_hub(model: str) -> ModelFiles:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from minilm_retrieval.errors import InvalidOptionError
 from minilm_retrieval.model_config import MIN_LENGTH
 from minilm_retrieval.model_files import STANDARD_MODEL, is_standard_name
+from minilm_retrieval.readable import is_directory
 from minilm_retrieval.whole_numbers import at_least
 
 BACKENDS = ("auto", "openvino", "torch")
@@ -31,7 +31,7 @@ def absolute_model(model: str | os.PathLike[str] | None) -> str | None:
     if model is None or is_standard_name(model):
         return None
     path = os.fspath(model)
-    return str(Path(path).resolve()) if Path(path).is_dir() else path
+    return os.path.realpath(path) if is_directory(path) else path
 
 
 def model_name(model: str | os.PathLike[str] | None) -> str:

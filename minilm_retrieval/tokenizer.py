@@ -108,6 +108,10 @@ class Tokenizer:
         try:
             content = file.read_text(encoding="utf-8")
             tokenizer = RustTokenizer.from_str(content)
+        except FileNotFoundError:
+            raise UnsupportedModelError(f"{file.parent} has no {file.name}. Copy the model again.") from None
+        except OSError:
+            raise
         except Exception as error:
             raise ModelIntegrityError(f"{file} is not a readable tokenizer: {error}. Copy the model again.") from error
         self.truncation_side: str = (tokenizer.truncation or {}).get("direction", "right")

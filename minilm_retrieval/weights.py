@@ -21,6 +21,7 @@ def read_weights(file: Path, config: ModelConfig) -> Weights:
     Raises:
         ModelIntegrityError: The file is truncated, or not a safetensors file.
         UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
+        OSError: The file cannot be read.
     """
     try:
         with safe_open(file, framework="numpy") as tensors:
@@ -34,7 +35,7 @@ def read_weights(file: Path, config: ModelConfig) -> Weights:
                 _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
                 weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
             return weights
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
 
 

@@ -13,6 +13,7 @@ BUILTINS = {
     "TextTooLongError": ValueError,
     "ModelNotFoundError": FileNotFoundError,
     "ModelIntegrityError": ValueError,
+    "ModelUnreadableError": OSError,
     "UnsupportedModelError": ValueError,
     "EngineError": RuntimeError,
     "MissingExtraError": ImportError,

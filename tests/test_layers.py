@@ -17,6 +17,7 @@ FLOORS = {
     "rows": 1,
     "similarity": 1,
     "progress": 1,
+    "readable": 1,
     "truncation": 1,
     "file_stamps": 2,
     "whole_files": 1,

@@ -169,7 +169,8 @@ def describe_collection(
 
     Raises:
         StoreError: The store cannot be reached, or texts and metadata cannot be read.
-        ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
+        ModelNotFoundError, ModelIntegrityError, ModelUnreadableError, UnsupportedModelError: The embedder's
+            model cannot be loaded.
     """
     embedder = embedder_for(collection, embedder)
     summary = replace(_summary(collection), dimension=look_up(collection).dimension)

@@ -103,7 +103,8 @@ def verify_collection(
     Raises:
         InvalidOptionError: ``sample``, ``seed`` or ``k`` is out of range.
         StoreError: The store cannot be reached, or no longer has the collection.
-        ModelNotFoundError, ModelIntegrityError, UnsupportedModelError: The embedder's model cannot be loaded.
+        ModelNotFoundError, ModelIntegrityError, ModelUnreadableError, UnsupportedModelError: The embedder's
+            model cannot be loaded.
     """
     size = None if sample is None or sample == "all" else at_least("sample", sample, 1)
     at_least("seed", seed, 0)
