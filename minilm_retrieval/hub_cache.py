@@ -51,6 +51,21 @@ def has_all(directory: Path, names: Iterable[str]) -> bool:
     return all(is_file(directory / name) for name in names)
 
 
+def remedy_for(model: str) -> str:
+    """Return what mends a damaged file of the cache.
+
+    The hub's client looks only whether a file is there: other programs get it anew when all of the model is gone.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    return (
+        "The next run of this library that reaches the Hugging Face hub, without HF_HUB_OFFLINE, downloads it again; "
+        f"for other programs to do so, delete the folder {folder}."
+    )
+
+
 def download_snapshot(
     model: str,
     revision: str | None,

@@ -15,14 +15,23 @@ from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from minilm_retrieval.errors import ModelIntegrityError, UnsupportedModelError
+from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError, UnsupportedModelError
+from minilm_retrieval.hub_cache import remedy_for
 from minilm_retrieval.model_config import ModelConfig, read_config
-from minilm_retrieval.model_files import STANDARD_MODEL, TOKENIZER, WEIGHTS, ModelFiles, find_model
+from minilm_retrieval.model_files import (
+    STANDARD_MODEL,
+    TOKENIZER,
+    WEIGHTS,
+    ModelFiles,
+    download_again,
+    find_model,
+    is_on_hub,
+)
 from minilm_retrieval.readable import reading
 from minilm_retrieval.refused_settings import refuse_unfollowed_settings
 from minilm_retrieval.tokenizer import STANDARD_TOKENIZER_DIGEST, Tokenizer
 from minilm_retrieval.tokenizer_config import check_tokenizer_config
-from minilm_retrieval.weights import Weights, read_weights, weights_digest
+from minilm_retrieval.weights import Weights, check_complete, read_weights, weights_digest
 
 STANDARD_CONFIG = ModelConfig(
     hidden_size=384,
@@ -55,7 +64,8 @@ class Model:
     """One model directory, read and checked.
 
     Raises:
-        ModelIntegrityError: The published weights stand beside a tokenizer or an architecture that is not theirs.
+        ModelIntegrityError: A file is damaged, or the published weights stand beside a tokenizer or an architecture
+            that is not theirs.
         ModelUnreadableError: A file cannot be read.
         UnsupportedModelError: The tokenizer gives ids that the model has no embedding for, or not those that
             sentence-transformers gives; or see :func:`minilm_retrieval.model_config.read_config` and
@@ -71,6 +81,8 @@ class Model:
             self.tokenizer = Tokenizer(files.directory / TOKENIZER, self.config.lowercase)
             if files.standard_weights:
                 self._check_companions()
+            else:
+                check_complete(files.directory / WEIGHTS)
             self._check_vocabulary()
             check_tokenizer_config(files.directory, self.tokenizer, self.config.lowercase)
 
@@ -176,19 +188,35 @@ _lock = threading.Lock()
 def load_model(model: str | os.PathLike[str] | None = None) -> Model:
     """Find, verify and read a model, once while it is in use and again when its files have changed.
 
-    The same object means the same files. The last few stay loaded though nobody uses them. See
-    :func:`minilm_retrieval.model_files.find_model`.
+    The same object means the same files. The last few stay loaded though nobody uses them. A model of the hub that is
+    damaged in the local cache is downloaded again, once. See :func:`minilm_retrieval.model_files.find_model`.
     """
     name = "" if model is None else os.fspath(model)
     key = (name, str(Path(name).absolute()) if name else "")
     with _lock:
         loaded = _models.get(key)
         if loaded is None or not loaded.files.stamp.is_current():
-            loaded = _models[key] = Model(find_model(model))
+            loaded = _models[key] = _read(model)
         with suppress(ValueError):
             _recent.remove(loaded)
         _recent.append(loaded)
         return loaded
+
+
+def _read(model: str | os.PathLike[str] | None) -> Model:
+    try:
+        return Model(find_model(model))
+    except ModelIntegrityError as error:
+        if model is None or not is_on_hub(model):
+            raise
+        damage = error
+    name = os.fspath(model)
+    try:
+        return Model(download_again(name))
+    except ModelNotFoundError as error:
+        raise ModelIntegrityError(f"{damage} {remedy_for(name)}") from error
+    except ModelIntegrityError as error:
+        raise ModelIntegrityError(f"{error} A new download was no better; check what the hub serves.") from error
 
 
 def _reset_after_fork() -> None:

