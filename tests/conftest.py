@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("tests")
+
+# In a job in the background of a script Ctrl-C is ignored, by its children too; some tests send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = [
     pytest.param(("openvino", None), id="openvino"),
