@@ -43,9 +43,10 @@ def fill(
     documents: Sequence[str] | None = None,
     metadatas: list[dict[str, Any]] | None = None,
     ids: Sequence[str] | None = None,
+    function: Any = None,
 ) -> Any:
-    """Make a collection without an embedding function and write these vectors."""
-    collection = client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": space}})
+    """Make a collection with an embedding function, or without one, and write these vectors."""
+    collection = client.create_collection(name, embedding_function=function, configuration={"hnsw": {"space": space}})
     rows = np.asarray(vectors, dtype=np.float32)
     names = list(ids) if ids is not None else [f"id-{number:05}" for number in range(len(rows))]
     for start in range(0, len(rows), 5000):

@@ -15,7 +15,9 @@ from stores import TOPICS, fill, local_client, random_vectors
 
 from minilm_retrieval import Document, MiniLMEmbedder, Retriever, index_documents, open_collection
 from minilm_retrieval.errors import CollectionMismatchError, DifferingVectorsWarning
+from minilm_retrieval.maintenance.recorded_function import RecordedFunction
 from minilm_retrieval.store import check_collection
+from minilm_retrieval.store.stored_function import StoredFunction
 
 
 def test_other_dimension_names_both_and_the_remedy(tmp_path: Path, embedder: MiniLMEmbedder) -> None:
@@ -107,28 +109,18 @@ def test_vectors_that_are_not_unit_are_noticed(tmp_path: Path, embedder: MiniLME
         (None, False),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Could not reconstruct embedding function")
 @pytest.mark.parametrize("count", [0, 5])
 def test_where_no_text_tells_the_record_does(
-    tmp_path: Path,
-    embedder: MiniLMEmbedder,
-    recorded: str | None,
-    refused: bool,
-    count: int,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, embedder: MiniLMEmbedder, recorded: str | None, refused: bool, count: int
 ) -> None:
-    collection = fill(local_client(tmp_path), "docs", random_vectors(count))
-    collection._model.configuration_json["embedding_function"] = {
-        "type": "known",
-        "name": "sentence_transformer",
-        "config": {"model_name": recorded},
-    }
+    function = RecordedFunction(StoredFunction("sentence_transformer", {"model_name": recorded}))
+    collection = fill(local_client(tmp_path), "docs", random_vectors(count), function=function)
     if not refused:
         assert check_collection(collection, embedder).empty == (count == 0)
         return
     with pytest.raises(CollectionMismatchError, match=f"'docs' is one of the model '{recorded}'"):
         check_collection(collection, embedder)
-    # It would read the record anew, which says so in this object only.
-    monkeypatch.setattr("minilm_retrieval.ingest.indexer.check_current", lambda collection: None)
     with pytest.raises(CollectionMismatchError):
         index_documents(collection, [Document("a", "a text")], embedder)
     assert collection.count() == count
