@@ -15,7 +15,7 @@ from minilm_retrieval.model_files import TOKENIZER
 _ADAPTER = "adapter_config.json"
 _MODEL = "config_sentence_transformers.json"
 _TRANSFORMER = "sentence_bert_config.json"
-# What is handed to transformers when the model is loaded or texts are read; the first three by their old names too.
+# What is handed to transformers when texts are read or the model is loaded, the latter by its new and its old names.
 _ARGUMENTS = (
     "processing_kwargs",
     "model_kwargs",
@@ -43,19 +43,19 @@ def refuse_unfollowed_settings(directory: Path) -> None:
     settings = optional_json(directory, _TRANSFORMER)
     for name in _ARGUMENTS:
         if _without_trust(settings.get(name)):
-            raise refusal(directory / _TRANSFORMER, name, settings[name], "loads a model and reads texts without them")
+            raise _refusal(directory / _TRANSFORMER, name, settings[name], "loads a model and reads texts without them")
     task = settings.get("transformer_task")
     if task not in (None, "feature-extraction"):
-        raise refusal(directory / _TRANSFORMER, "transformer_task", task, "runs 'feature-extraction' alone")
+        raise _refusal(directory / _TRANSFORMER, "transformer_task", task, "runs 'feature-extraction' alone")
     if settings.get("tokenizer_name_or_path"):
         name = settings["tokenizer_name_or_path"]
-        raise refusal(directory / _TRANSFORMER, "tokenizer_name_or_path", name, f"reads the {TOKENIZER} beside it")
+        raise _refusal(directory / _TRANSFORMER, "tokenizer_name_or_path", name, f"reads the {TOKENIZER} beside it")
 
 
 def _refuse_model_settings(file: Path, settings: dict[str, Any]) -> None:
     if settings.get("truncate_dim") is not None:
         dimensions = settings["truncate_dim"]
-        raise refusal(file, "truncate_dim", dimensions, "gives vectors of all dimensions", "To have those")
+        raise _refusal(file, "truncate_dim", dimensions, "gives vectors of all dimensions", "To have those")
     name = settings.get("default_prompt_name")
     prompts = settings.get("prompts") or {}
     if not name:
@@ -79,7 +79,7 @@ def _without_trust(arguments: Any) -> Any:
     return {name: value for name, value in arguments.items() if name != "trust_remote_code"}
 
 
-def refusal(
+def _refusal(
     file: Path, key: str, value: Any, instead: str, wish: str = "If it changes no vector"
 ) -> UnsupportedModelError:
     """Say which setting is not followed, what this library does, and when it may be taken out."""

@@ -12,7 +12,6 @@ from typing import Any
 from minilm_retrieval.errors import UnsupportedModelError
 from minilm_retrieval.model_config import optional_json
 from minilm_retrieval.model_files import TOKENIZER
-from minilm_retrieval.refused_settings import refusal
 from minilm_retrieval.tokenizer import Tokenizer
 
 # As written by transformers, with "Fast" behind them or without. Others are built from tokenizer.json as it is.
@@ -41,7 +40,10 @@ def check_tokenizer_config(directory: Path, tokenizer: Tokenizer, lowercase: boo
     settings = optional_json(directory, _FILE)
     side = settings.get("truncation_side", tokenizer.truncation_side)
     if side != "right":
-        raise refusal(directory / _FILE, "truncation_side", side, "cuts long texts at their end", "To have that")
+        raise UnsupportedModelError(
+            f"{directory} cuts long texts at the side {side!r} (truncation_side of {_FILE}, or the direction in "
+            f"{TOKENIZER}); this library cuts their end. To have that, set truncation_side to 'right' in {_FILE}."
+        )
     if "added_tokens_decoder" not in settings:
         settings |= optional_json(directory, "special_tokens_map.json")
     kind = settings.get("tokenizer_class") or optional_json(directory, "config.json").get("tokenizer_class") or _DEFAULT

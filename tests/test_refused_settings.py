@@ -47,8 +47,8 @@ def cut_behind_whatever_the_tokenizer_says(model: SmallModel) -> None:
 FOLLOWED: dict[str, tuple[Callable[[SmallModel], None], str]] = {
     "truncate_dim": (add(SAVED, truncate_dim=16), r"truncate_dim as 16.*all dimensions"),
     "prompt": (add(SAVED, prompts={"query": PREFIX}, default_prompt_name="query"), "the prompt 'query' before every"),
-    "truncation_side": (add(TOKENIZER, truncation_side="left"), "truncation_side as 'left'"),
-    "direction": (cut_in_front_by_the_tokenizer, "truncation_side as 'left'"),
+    "truncation_side": (add(TOKENIZER, truncation_side="left"), "cuts long texts at the side 'left'"),
+    "direction": (cut_in_front_by_the_tokenizer, "cuts long texts at the side 'left'"),
     "processing": (add(TRANSFORMER, processing_kwargs={"text": {"max_length": 9}}), "processing_kwargs as"),
     "tokenizer_args": (add(TRANSFORMER, tokenizer_args={"do_lower_case": False}), "tokenizer_args as"),
     "processor": (add(TRANSFORMER, processor_kwargs={"do_lower_case": False}), "processor_kwargs as"),
