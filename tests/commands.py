@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stores import TOPICS
 from subprocesses import clean_environment
 from typer.testing import CliRunner
 
@@ -25,6 +26,14 @@ def minilm(*arguments: str, folder: Path, stdin: str | None = None, **environmen
         env=clean_environment({"COLUMNS": "200", "TERM": "dumb", **environment}),
         check=False,
     )
+
+
+def topic_files(directory: Path) -> Path:
+    """Write a text file for each topic into the folder `texts` of a directory, and return the directory."""
+    (directory / "texts").mkdir()
+    for number, text in enumerate(TOPICS):
+        (directory / "texts" / f"{number}.txt").write_text(text)
+    return directory
 
 
 # Chroma keeps a database open by its path as it was given; one in another folder must not have the same.

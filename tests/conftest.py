@@ -55,6 +55,7 @@ _SLOWEST = (
     "test_wrappers",
     "test_pairs",
     "test_cli",
+    "test_cli_mistakes",
     "test_precision",
     "test_own_models",
     "test_retriever",
