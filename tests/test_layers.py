@@ -16,6 +16,7 @@ FLOORS = {
     "processor": 1,
     "rows": 1,
     "similarity": 1,
+    "output_files": 1,
     "progress": 1,
     "readable": 1,
     "truncation": 1,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+from minilm_retrieval.analysis.tables import TABLES, save_table
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.output_files import check_output
 
 FIELDS = ("score", "text")
 ROWS = [(0.5, 'a "quoted", text\nof two lines'), (1.0, "\u4f60\u597d \U0001f600"), (-0.25, "")]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from minilm_retrieval.analysis.tables import check_output
 from minilm_retrieval.analysis.texts import EmbeddedTexts
 from minilm_retrieval.errors import DocumentError
+from minilm_retrieval.output_files import check_output, write_array
 from minilm_retrieval.progress import progress_bar
+from minilm_retrieval.rows import FloatArray
 from minilm_retrieval.similarity import similarity_blocks
 from minilm_retrieval.whole_files import whole_file
 
@@ -76,7 +75,10 @@ def _write_csv(texts: EmbeddedTexts, path: Path, advance: Callable[[int], None])
 def _write_npy(texts: EmbeddedTexts, path: Path, advance: Callable[[int], None]) -> None:
     shape = len(texts), len(texts)
     with path.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        for block in similarity_blocks(texts.vectors):
-            stream.write(block.astype("<f4", copy=False).tobytes())
-            advance(len(block))
+        write_array(stream, shape, _counted(similarity_blocks(texts.vectors), advance))
+
+
+def _counted(blocks: Iterable[FloatArray], advance: Callable[[int], None]) -> Iterator[FloatArray]:
+    for block in blocks:
+        yield block
+        advance(len(block))

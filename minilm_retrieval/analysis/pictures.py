@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minilm_retrieval.analysis.tables import check_output
 from minilm_retrieval.errors import DocumentError, MissingExtraError
+from minilm_retrieval.output_files import check_output
 from minilm_retrieval.whole_files import whole_file
 
 PAGES = (".html", ".htm")

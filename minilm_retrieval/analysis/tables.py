@@ -9,32 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.errors import DocumentError
+from minilm_retrieval.output_files import check_output
 from minilm_retrieval.whole_files import whole_file
 
 TABLES = (".csv", ".jsonl")
-
-
-def check_output(file: str | os.PathLike[str], suffixes: Sequence[str]) -> None:
-    """Check before long work that a file can be written.
-
-    Args:
-        file: Its path.
-        suffixes: What its name may end in.
-
-    Raises:
-        InvalidOptionError: Its name ends in something else.
-        DocumentError: Its directory does not exist, or it is a directory itself.
-    """
-    path = Path(file)
-    if path.suffix.lower() not in suffixes:
-        raise InvalidOptionError(
-            f"The name of an output file must end in {' or '.join(suffixes)}, got {os.fspath(file)!r}."
-        )
-    if not path.parent.is_dir():
-        raise DocumentError(f"{os.fspath(file)} cannot be written: there is no directory {path.parent}.")
-    if path.is_dir():
-        raise DocumentError(f"{os.fspath(file)} cannot be written: it is a directory.")
 
 
 def save_table(file: str | os.PathLike[str], fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

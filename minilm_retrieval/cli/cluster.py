@@ -11,6 +11,7 @@ import typer
 
 from minilm_retrieval.cli import options, texts
 from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.output_files import check_output
 from minilm_retrieval.store import open_collection
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def cluster(
     """
     with options.user_errors():
         from minilm_retrieval.analysis import check_clustering, cluster_texts, write_clusters
-        from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+        from minilm_retrieval.analysis.tables import TABLES, save_table
         from minilm_retrieval.analysis.write_back import DEFAULT_FIELD, check_field, check_not_taken
 
         check_clustering(method, clusters=clusters, min_size=min_size, threshold=threshold, seed=seed)

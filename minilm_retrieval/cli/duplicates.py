@@ -13,6 +13,7 @@ from minilm_retrieval.cli import options, texts
 from minilm_retrieval.cli.shown import place, print_texts
 from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.errors import InvalidOptionError
+from minilm_retrieval.output_files import check_output
 from minilm_retrieval.similarity import checked_threshold
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def duplicates(
     """
     with options.user_errors():
         from minilm_retrieval.analysis import find_duplicates
-        from minilm_retrieval.analysis.tables import TABLES, check_output, save_table
+        from minilm_retrieval.analysis.tables import TABLES, save_table
 
         if limit is not None and limit < 0:
             raise InvalidOptionError(f"--limit must be 0 or more, got {limit}.")

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from minilm_retrieval.analysis.tables import check_output
 from minilm_retrieval.cli import options
 from minilm_retrieval.cli.shown import printable
 from minilm_retrieval.cli.streams import as_json
 from minilm_retrieval.engines.engine import FloatArray
 from minilm_retrieval.errors import DocumentError, InvalidOptionError
+from minilm_retrieval.output_files import check_output, write_array
 from minilm_retrieval.progress import progress_bar
 from minilm_retrieval.whole_files import whole_file
 
@@ -92,16 +92,10 @@ def _print(texts: list[str], vectors: FloatArray, json: bool) -> None:
 
 
 def _save(output: str, parts: list[FloatArray], dimension: int, json: bool) -> None:
-    import numpy as np
-
     count = sum(map(len, parts))
     try:
         with whole_file(output) as unfinished, unfinished.open("wb") as stream:
-            # Not np.save, which asks for its place in the file: a pipe has none.
-            header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for part in parts:
-                stream.write(part.astype("<f4", copy=False).tobytes())
+            write_array(stream, (count, dimension), parts)
     except OSError as error:
         raise DocumentError(f"{output} cannot be written: {error.strerror or error}") from error
     if json:
