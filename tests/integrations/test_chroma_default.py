@@ -100,7 +100,10 @@ def test_default_collection_stays_usable_without_us(default_collection: Any, tmp
     theirs = local_client(tmp_path).get_collection("docs")
     assert isinstance(theirs._embedding_function, DefaultEmbeddingFunction)
     assert theirs.configuration_json["embedding_function"] == {"type": "known", "name": "default", "config": {}}
-    assert theirs.query(query_texts=["a striped animal on a street"], n_results=1)["ids"] == [["new"]]
+    # Before all others, and all are asked for: Chroma's own index may miss the nearest one, as it did 17 times in 240.
+    found = theirs.query(query_texts=["a striped animal on a street"], n_results=len(texts) + 1)["ids"]
+    assert found[0][0] == "new"
+    assert len(found[0]) == len(texts) + 1
 
 
 def test_collection_made_with_for_default_opens_without_us(tmp_path: Path, default_model: None) -> None:
