@@ -36,7 +36,7 @@ from minilm_retrieval.tokenizer import Tokenizer
 README = Path(__file__).with_name("README.md")
 
 _MEMORY_TEXTS = 128
-# The reference has this many sentences left for queries, and each is asked once.
+# Sentences that the reference has left for queries beside those for warming up; each is asked once.
 _QUERIES = 220
 
 
